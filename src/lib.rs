@@ -1,0 +1,57 @@
+//! Pulseward: vitals in over MQTT, deterministic alarms out over gRPC, every reading kept once.
+//!
+//! # One way through the house
+//!
+//! ```text
+//!  gateways ──MQTT──▶ mqtt ────▶ partition ─────────────────────┐
+//!                     ▲          │ engine: decode, admit,       │
+//!  commands ──gRPC────┼────────▶ │         registry, rules,     ├─▶ hub ──gRPC──▶ clinicians
+//!                     │          │         alerts               ├─▶ store ──COPY──▶ Postgres, SQLite
+//!                     │          │ journal: one commit          └─▶ verdicts ──MQTT──▶ gateways
+//!                     │          └────────────┐
+//!                     └──── PUBACK, replies ◀─┘  only after the commit
+//! ```
+//!
+//! Everything that may change state is an *input*, in one order. The engine, a pure state machine,
+//! turns each into *outputs*. Input and outputs reach the journal in one atomic commit; only then
+//! is anyone told: publishers are acknowledged, commands answered, and *followers* (hub, store,
+//! verdicts) read the outputs, each at its own pace. Followers decide nothing.
+//!
+//! # The modules, as a heartbeat meets them
+//!
+//! - [`vitals`], [`clock`], [`position`], [`proto`]: the words that everybody speaks
+//! - `mqtt`: the source; and the way back for verdicts
+//! - `engine`: decides, and does nothing else
+//! - `journal`: makes it durable, and lets followers read it
+//! - `partition`: runs engine and journal as one line
+//! - `hub`: the alerts that are open, and everybody who watches them
+//! - `store`: rows for history and for people with SQL
+//! - `grpc`, `http`: the doors
+//! - `config`, `telemetry`, `readiness`, `cli`: what surrounds them
+//! - `service`: the composition root, the only one who knows everyone
+//!
+//! A stage uses the foundation and what stands before it, never what comes after.
+//!
+//! # Invariants
+//!
+//! - **V1** A publish is acknowledged only after it and its outputs are durable.
+//! - **V2** After a crash the journal is a prefix that holds every acknowledged input with all its
+//!   outputs.
+//! - **V3** The same inputs and the same engine give the same outputs, byte for byte, wherever a
+//!   crash cut the run. The engine reads no clock, does no I/O and follows no hash map's order.
+//! - **V4** A patient has at most one open alert for a rule.
+//! - **V5** A watcher sees each patient's events in order; a gap is announced, never silent.
+//! - **V6** After a drain, the rows in the store are the readings admitted in the journal.
+//! - **V7** A reading counts for a patient only if its device was bound to that patient when it was
+//!   *measured*, by the bindings known at receipt.
+//! - **V8** Loss of data never ends an alert, and late data never ends, retracts or raises one.
+//! - **V9** With the database away, ingest, alarms, registry changes and streams go on; only
+//!   history answers UNAVAILABLE.
+//!
+//! Deliberately absent: no stage waits for the database; no input is acknowledged before its
+//! commit; no follower has a say in what happened; nothing is shed in silence.
+
+pub mod clock;
+pub mod position;
+pub mod proto;
+pub mod vitals;
