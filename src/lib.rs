@@ -26,8 +26,8 @@
 //! - `partition`: runs engine and journal as one line
 //! - `hub`: the alerts that are open, and everybody who watches them
 //! - `store`: rows for history and for people with SQL
-//! - `grpc`, `http`: the doors
-//! - `config`, `telemetry`, `readiness`, `cli`: what surrounds them
+//! - `grpc`, [`http`]: the doors
+//! - [`config`], [`telemetry`], [`readiness`], `cli`: what surrounds them
 //! - `service`: the composition root, the only one who knows everyone
 //!
 //! A stage uses the foundation and what stands before it, never what comes after.
@@ -52,6 +52,10 @@
 //! commit; no follower has a say in what happened; nothing is shed in silence.
 
 pub mod clock;
+pub mod config;
+pub mod http;
 pub mod position;
 pub mod proto;
+pub mod readiness;
+pub mod telemetry;
 pub mod vitals;

@@ -1,0 +1,362 @@
+//! The configuration: a TOML file, overridden key by key by environment variables.
+//!
+//! Promises: every key has a default or may be absent; an unknown key, a value of the wrong kind
+//! or one that contradicts another is refused with its place (`file:line:column`, or the name of
+//! the variable), and all of them at once; what is printed of it holds no secret, because secrets
+//! stand in files of their own.
+//!
+//! `PULSEWARD_<SECTION>__<KEY>` overrides a key, as in `PULSEWARD_STORE__URL`. Its value is read as
+//! TOML, and as a plain string where it is not TOML or not of the key's kind.
+//!
+//! The sections here are plain data. What each part of the service makes of its section is decided
+//! where the service is put together, not here.
+
+mod period;
+mod reader;
+mod secret;
+mod size;
+mod url;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use self::reader::Reader;
+
+pub use self::period::{InvalidPeriod, Period};
+pub use self::reader::{Violation, Violations};
+pub use self::secret::{Secret, SecretError};
+pub use self::size::{ByteSize, InvalidByteSize};
+pub use self::url::{InvalidUrl, MqttUrl, StoreUrl};
+
+/// Everything that is configured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Config {
+    /// The broker that gateways publish to.
+    pub mqtt: Mqtt,
+    /// The database that keeps every reading.
+    pub store: Store,
+    /// The server that clinicians and administrators call.
+    pub grpc: Grpc,
+    /// The server of health and metrics.
+    pub http: Http,
+    /// The journal that makes inputs durable before they are acknowledged.
+    pub journal: Journal,
+    /// Who may call.
+    pub auth: Auth,
+    /// The log on standard error.
+    pub log: Log,
+}
+
+/// `[mqtt]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Mqtt {
+    /// The broker. Default `mqtt://127.0.0.1:1883`.
+    pub url: MqttUrl,
+    /// The name of our session: stable, so that the broker keeps messages for us while we are
+    /// away, and no other client's. Default `pulseward`.
+    pub client_id: String,
+    /// Whom to log in as. Default nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// The file that holds the password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// How many messages may be unacknowledged at a time. Default 1024.
+    pub receive_maximum: NonZeroU16,
+    /// How long the broker keeps our session and its queue while we are away. Default 24 h.
+    pub session_expiry: Period,
+}
+
+/// `[store]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Store {
+    /// `postgres://…` or `sqlite:PATH`. Default `sqlite:pulseward-data/readings.sqlite`.
+    pub url: StoreUrl,
+    /// The file that holds the password of the Postgres user in `url`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+}
+
+/// `[grpc]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Grpc {
+    /// Where to listen. Default 127.0.0.1:50051.
+    pub listen: SocketAddr,
+}
+
+/// `[http]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Http {
+    /// Where to listen. Default 127.0.0.1:8080.
+    pub listen: SocketAddr,
+}
+
+/// `[journal]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Journal {
+    /// Its directory, which it has for itself. Default `pulseward-data/journal`.
+    pub dir: PathBuf,
+    /// What it may take on disk, all in all. Default 10 GiB.
+    pub max_bytes: ByteSize,
+}
+
+/// `[auth]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Auth {
+    /// How callers are known. Default `none`.
+    pub mode: AuthMode,
+}
+
+/// How callers are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", try_from = "String")]
+pub enum AuthMode {
+    /// Not at all: whoever reaches the port may do everything. On loopback only.
+    None,
+}
+
+impl TryFrom<String> for AuthMode {
+    type Error = String;
+
+    fn try_from(mode: String) -> Result<Self, Self::Error> {
+        match mode.as_str() {
+            "none" => Ok(Self::None),
+            "jwt" => Err("\"jwt\" is not built yet; this version knows only \"none\"".to_owned()),
+            _ => Err(format!("{mode:?} is no way to know callers; this version knows \"none\"")),
+        }
+    }
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Log {
+    /// How a line looks. Default `text`.
+    pub format: LogFormat,
+    /// The least severe that is logged. Default `info`. `RUST_LOG` overrides it, module by module.
+    pub level: LogLevel,
+}
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line, for machines.
+    Json,
+}
+
+/// How severe a line of the log is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// Someone must act.
+    Error,
+    /// We coped.
+    Warn,
+    /// State changed.
+    Info,
+    /// For finding faults.
+    Debug,
+    /// For finding faults, step by step.
+    Trace,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file can't be read.
+    #[error("can't read the configuration {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// What it says, or what the environment says, can't be.
+    #[error("{0}")]
+    Invalid(Violations),
+}
+
+impl Config {
+    /// The configuration of a file and this process's environment.
+    ///
+    /// # Errors
+    /// When the file can't be read, or says what can't be.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        Self::parse(&path.display().to_string(), &text, std::env::vars_os()).map_err(Error::Invalid)
+    }
+
+    /// The configuration of a text, which errors call `file`, and of environment variables, of
+    /// which those that are not ours are ignored.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse(
+        file: &str,
+        text: &str,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, Violations> {
+        let mut reader = Reader::new(file, text, environment)?;
+        let config = Self::read(&mut reader);
+        config.check(&mut reader);
+        reader.finish().map(|()| config)
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            mqtt: Mqtt::read(reader),
+            store: Store::read(reader),
+            grpc: Grpc { listen: reader.or("grpc", "listen", loopback(50051)) },
+            http: Http { listen: reader.or("http", "listen", loopback(8080)) },
+            journal: Journal::read(reader),
+            auth: Auth { mode: reader.or("auth", "mode", AuthMode::None) },
+            log: Log {
+                format: reader.or("log", "format", LogFormat::Text),
+                level: reader.or("log", "level", LogLevel::Info),
+            },
+        }
+    }
+
+    fn check(&self, reader: &mut Reader<'_>) {
+        self.mqtt.check(reader);
+        self.store.check(reader);
+        self.journal.check(reader);
+        let AuthMode::None = self.auth.mode;
+        if !self.grpc.listen.ip().is_loopback() {
+            reader.refuse(
+                "grpc",
+                "listen",
+                format!(
+                    "{} can be reached from other machines, and auth.mode = \"none\" lets whoever \
+                     reaches it read and change everything; listen on loopback, such as 127.0.0.1:{}",
+                    self.grpc.listen,
+                    self.grpc.listen.port(),
+                ),
+            );
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::parse("defaults", "", []).expect("the defaults agree with each other")
+    }
+}
+
+impl fmt::Display for Config {
+    /// As a TOML file without secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(toml::to_string(self).map_err(|_| fmt::Error)?.trim_end())
+    }
+}
+
+const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port)
+}
+
+impl Mqtt {
+    /// At a commit every 10 ms this carries 100,000 messages a second; more would only lengthen what
+    /// comes twice after a lost connection.
+    const RECEIVE_MAXIMUM_DEFAULT: NonZeroU16 = NonZeroU16::new(1024).expect("not zero");
+    /// Longer than a night with nobody there to repair the service.
+    const SESSION_EXPIRY_DEFAULT: Period = Period(Duration::from_secs(24 * 60 * 60));
+
+    fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            url: reader.or("mqtt", "url", MqttUrl::local()),
+            client_id: reader.or("mqtt", "client_id", "pulseward".to_owned()),
+            username: reader.optional("mqtt", "username"),
+            password_file: reader.optional("mqtt", "password_file"),
+            receive_maximum: reader.or("mqtt", "receive_maximum", Self::RECEIVE_MAXIMUM_DEFAULT),
+            session_expiry: reader.or("mqtt", "session_expiry", Self::SESSION_EXPIRY_DEFAULT),
+        }
+    }
+
+    fn check(&self, reader: &mut Reader<'_>) {
+        if self.client_id.is_empty() {
+            reader.refuse("mqtt", "client_id", "a session needs a name");
+        }
+        match (&self.username, &self.password_file) {
+            (Some(_), None) => reader.refuse("mqtt", "username", "needs password_file beside it"),
+            (None, Some(_)) => reader.refuse("mqtt", "password_file", "needs username beside it"),
+            _ => {}
+        }
+        let Period(expiry) = self.session_expiry;
+        if expiry.as_secs() == 0 || u32::try_from(expiry.as_secs()).is_err() {
+            reader.refuse("mqtt", "session_expiry", "must be 1 s to 2^32 - 1 s (136 years)");
+        }
+    }
+
+    /// The password, if one is configured.
+    ///
+    /// # Errors
+    /// When its file can't be read or is no password.
+    pub fn password(&self) -> Result<Option<Secret>, SecretError> {
+        self.password_file.as_deref().map(Secret::read).transpose()
+    }
+}
+
+impl Store {
+    fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            url: reader.or("store", "url", StoreUrl::local()),
+            password_file: reader.optional("store", "password_file"),
+        }
+    }
+
+    fn check(&self, reader: &mut Reader<'_>) {
+        if self.password_file.is_some()
+            && let Err(problem) = self.url.can_take_password()
+        {
+            reader.refuse("store", "password_file", problem);
+        }
+    }
+
+    /// The address with the password in it, if a file holds one.
+    ///
+    /// # Errors
+    /// When the file can't be read or is no password.
+    pub fn url_with_password(&self) -> Result<Secret, SecretError> {
+        match &self.password_file {
+            None => Ok(self.url.reveal()),
+            Some(file) => Ok(self.url.with_password(&Secret::read(file)?)),
+        }
+    }
+}
+
+impl Journal {
+    /// About 50 million messages of 200 bytes.
+    const MAX_BYTES_DEFAULT: ByteSize = ByteSize(10 << 30);
+    /// Below this the storage's own write-ahead log leaves no room.
+    const MAX_BYTES_MIN: ByteSize = ByteSize(1 << 30);
+
+    fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            dir: reader.or("journal", "dir", PathBuf::from("pulseward-data/journal")),
+            max_bytes: reader.or("journal", "max_bytes", Self::MAX_BYTES_DEFAULT),
+        }
+    }
+
+    fn check(&self, reader: &mut Reader<'_>) {
+        if self.dir.as_os_str().is_empty() {
+            reader.refuse("journal", "dir", "the journal needs a directory");
+        }
+        if self.max_bytes < Self::MAX_BYTES_MIN {
+            let least = Self::MAX_BYTES_MIN;
+            reader.refuse("journal", "max_bytes", format!("must be {least} or more"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

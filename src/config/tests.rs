@@ -1,0 +1,231 @@
+//! What the configuration takes, what it refuses, and how it says so.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+
+use super::*;
+
+const SAMPLE: &str = include_str!("../../docs/pulseward.toml");
+
+fn variables(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
+    pairs.iter().map(|(name, value)| (name.into(), value.into())).collect()
+}
+
+fn read(text: &str, environment: &[(&str, &str)]) -> Result<Config, Violations> {
+    Config::parse("ward.toml", text, variables(environment))
+}
+
+fn check_refused(text: &str, environment: &[(&str, &str)], expected: &[&str]) {
+    let violations = read(text, environment).expect_err("must be refused").to_string();
+    assert_eq!(violations.lines().collect::<Vec<_>>(), expected);
+}
+
+/// Every key that the reader knows, as `section.key`.
+fn known_keys() -> BTreeSet<String> {
+    let mut reader = Reader::new("nothing", "", []).expect("an empty text is TOML");
+    Config::read(&mut reader);
+    reader.known().iter().map(|(section, key)| format!("{section}.{key}")).collect()
+}
+
+/// The sample with its commented keys taken in.
+fn whole_sample() -> String {
+    let is_key = |line: &str| {
+        line.starts_with('#') && line.as_bytes().get(1).is_some_and(u8::is_ascii_lowercase)
+    };
+    let lines = SAMPLE.lines().map(|line| if is_key(line) { &line[1..] } else { line });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_sample_shows_the_defaults() {
+    assert_eq!(read(SAMPLE, &[]), Ok(Config::default()));
+}
+
+#[test]
+fn the_sample_shows_every_key_and_no_other() {
+    let shown: toml::Table = whole_sample().parse().expect("TOML");
+    let shown = shown.iter().flat_map(|(section, keys)| {
+        let keys = keys.as_table().expect("a section").keys();
+        keys.map(move |key| format!("{section}.{key}"))
+    });
+    assert_eq!(shown.collect::<BTreeSet<_>>(), known_keys());
+}
+
+#[test]
+fn the_commented_keys_of_the_sample_are_valid_once_they_are_wanted() {
+    let sample = whole_sample();
+    let postgres = [("PULSEWARD_STORE__URL", "postgres://pulseward@127.0.0.1/pulseward")];
+    let config = read(&sample, &postgres).expect("valid");
+    assert_eq!(config.mqtt.username.as_deref(), Some("pulseward"));
+    assert!(config.store.password_file.is_some());
+}
+
+#[test]
+fn what_is_printed_reads_back_as_the_same() {
+    let config = read("[mqtt]\nsession_expiry = \"90m\"\n[log]\nlevel = \"warn\"", &[]);
+    let config = config.expect("valid");
+    assert_eq!(read(&config.to_string(), &[]), Ok(config));
+}
+
+#[test]
+fn what_is_printed_holds_no_password() {
+    let config = read("[store]\nurl = \"postgres://u:s3cret@db/p\"", &[]).expect("valid");
+    assert!(config.to_string().contains("postgres://u:[hidden]@db/p"), "{config}");
+    assert!(!format!("{config} {config:?}").contains("s3cret"));
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_place_and_the_nearest_known_one() {
+    check_refused(
+        "[mqtt]\nurl = \"mqtt://h\"\n  recieve_maximum = 7\n",
+        &[],
+        &["ward.toml:3:3: mqtt.recieve_maximum: unknown key; did you mean receive_maximum?"],
+    );
+    check_refused(
+        "[auth]\nzzz = 1\n",
+        &[],
+        &["ward.toml:2:1: auth.zzz: unknown key; known are mode"],
+    );
+    check_refused(
+        "mqtt.max_bytes = '1GiB'\n",
+        &[],
+        &["ward.toml:1:6: mqtt.max_bytes: unknown key; it belongs into [journal]"],
+    );
+}
+
+#[test]
+fn an_unknown_section_is_refused_once_with_the_nearest_known_one() {
+    check_refused(
+        "[jurnal]\ndir = \"x\"\nmax_bytes = 1\n",
+        &[],
+        &["ward.toml:1:2: [jurnal]: unknown section; did you mean journal?"],
+    );
+    check_refused(
+        "listen = 1\n",
+        &[],
+        &["ward.toml:1:1: listen: stands outside of a section, such as [mqtt]"],
+    );
+}
+
+#[test]
+fn every_mistake_is_told_at_once() {
+    check_refused(
+        "[grpc]\nlisten = \"0.0.0.0:50051\"\n[journal]\nmax_bytes = \"10GB\"\n[log]\nformat = 3\n",
+        &[("PULSEWARD_MQTT__RECEIVE_MAXIMUM", "0")],
+        &[
+            "environment variable PULSEWARD_MQTT__RECEIVE_MAXIMUM: mqtt.receive_maximum: invalid \
+             value: integer `0`, expected a nonzero u16",
+            "ward.toml:4:1: journal.max_bytes: \"10GB\" is not a size, such as \"64MiB\" or \
+             \"10GiB\" (units: B, KiB, MiB, GiB, TiB)",
+            "ward.toml:6:1: log.format: wanted string or table",
+            "ward.toml:2:1: grpc.listen: 0.0.0.0:50051 can be reached from other machines, and \
+             auth.mode = \"none\" lets whoever reaches it read and change everything; listen on \
+             loopback, such as 127.0.0.1:50051",
+        ],
+    );
+}
+
+#[test]
+fn a_text_that_is_not_toml_is_refused_with_its_place() {
+    let violations = read("[mqtt]\nurl = \nclient_id = \"x\n", &[]).expect_err("not TOML");
+    let places: Vec<_> = violations.0.iter().map(|violation| violation.place.as_str()).collect();
+    assert_eq!(places, ["ward.toml:2:7", "ward.toml:3:15"], "{violations}");
+}
+
+#[test]
+fn a_variable_overrides_the_file() {
+    let config = read(
+        "[mqtt]\nclient_id = \"from-file\"\nreceive_maximum = 7\n",
+        &[
+            ("PULSEWARD_MQTT__CLIENT_ID", "123"),
+            ("PULSEWARD_MQTT__SESSION_EXPIRY", "30s"),
+            ("PULSEWARD_JOURNAL__DIR", "\"/quoted path\""),
+            ("PULSEWARD_STORE__URL", "postgres://u@h:5432/db"),
+            ("PULSEWARD_HTTP__LISTEN", "[::1]:0"),
+            ("PULSEWARD_TEST_POSTGRES_URL", "not ours"),
+            ("PATH", "/bin"),
+        ],
+    )
+    .expect("valid");
+    assert_eq!(config.mqtt.client_id, "123");
+    assert_eq!(config.mqtt.receive_maximum.get(), 7);
+    assert_eq!(config.mqtt.session_expiry, Period(Duration::from_secs(30)));
+    assert_eq!(config.journal.dir, Path::new("/quoted path"));
+    assert_eq!(config.store.url.reveal().expose(), "postgres://u@h:5432/db");
+    assert!(config.http.listen.is_ipv6());
+}
+
+#[test]
+fn a_variable_that_is_wrong_is_named() {
+    check_refused(
+        "",
+        &[
+            ("PULSEWARD_STOER__URL", "x"),
+            ("PULSEWARD_STORE__ULR", "x"),
+            ("PULSEWARD_LOG__LEVEL", "loud"),
+        ],
+        &[
+            "environment variable PULSEWARD_LOG__LEVEL: log.level: unknown variant `loud`, \
+             expected one of `error`, `warn`, `info`, `debug`, `trace`",
+            "environment variable PULSEWARD_STOER__URL: stoer.url: unknown key in an unknown \
+             section; did you mean store?",
+            "environment variable PULSEWARD_STORE__ULR: store.ulr: unknown key; did you mean url?",
+        ],
+    );
+}
+
+#[test]
+fn without_authentication_only_loopback_is_listened_on() {
+    for refused in ["0.0.0.0:1", "[::]:1", "192.168.1.7:1"] {
+        assert!(read(&format!("[grpc]\nlisten = \"{refused}\""), &[]).is_err(), "{refused}");
+    }
+    for accepted in ["127.0.0.1:1", "127.8.8.8:0", "[::1]:1"] {
+        assert!(read(&format!("[grpc]\nlisten = \"{accepted}\""), &[]).is_ok(), "{accepted}");
+    }
+    let jwt = read("[auth]\nmode = \"jwt\"", &[]).expect_err("not built");
+    assert!(jwt.to_string().contains("is not built yet"), "{jwt}");
+}
+
+#[test]
+fn half_a_login_is_refused() {
+    check_refused(
+        "[mqtt]\nusername = \"u\"\n[store]\npassword_file = \"f\"\n",
+        &[],
+        &[
+            "ward.toml:2:1: mqtt.username: needs password_file beside it",
+            "ward.toml:4:1: store.password_file: an SQLite file has no password",
+        ],
+    );
+}
+
+#[test]
+fn limits_that_can_not_be_kept_are_refused() {
+    check_refused(
+        "[mqtt]\nclient_id = \"\"\nsession_expiry = \"0s\"\n[journal]\ndir = \"\"\nmax_bytes = \"1MiB\"",
+        &[],
+        &[
+            "ward.toml:2:1: mqtt.client_id: a session needs a name",
+            "ward.toml:3:1: mqtt.session_expiry: must be 1 s to 2^32 - 1 s (136 years)",
+            "ward.toml:5:1: journal.dir: the journal needs a directory",
+            "ward.toml:6:1: journal.max_bytes: must be 1GiB or more",
+        ],
+    );
+}
+
+#[test]
+fn a_password_is_read_from_its_file_when_it_is_needed() {
+    let file = tempfile::NamedTempFile::new().expect("temporary file");
+    std::fs::write(file.path(), "s3:cret\n").expect("written");
+    let path = file.path().to_str().expect("plain name");
+    let config = read(
+        "[mqtt]\nusername = \"u\"\n[store]\nurl = \"postgres://u@db/p\"\n",
+        &[("PULSEWARD_MQTT__PASSWORD_FILE", path), ("PULSEWARD_STORE__PASSWORD_FILE", path)],
+    )
+    .expect("valid");
+    let password = config.mqtt.password().expect("readable").expect("configured");
+    assert_eq!(password.expose(), "s3:cret");
+    let url = config.store.url_with_password().expect("readable");
+    assert_eq!(url.expose(), "postgres://u:s3%3Acret@db/p");
+    drop(file);
+    assert!(matches!(config.mqtt.password(), Err(SecretError::Read { .. })));
+}

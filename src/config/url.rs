@@ -1,0 +1,216 @@
+//! The addresses of broker and database, checked as far as their kind goes.
+//!
+//! A database's address may hold a password, as such addresses do; it is hidden wherever the
+//! address is printed. Whether anybody answers there shows later.
+
+use std::fmt::{self, Write as _};
+
+use serde::{Deserialize, Serialize};
+
+use super::Secret;
+
+/// Why a text is not an address that fits its key. Never repeats the text, which may hold a
+/// password.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidUrl(&'static str);
+
+/// The address of a broker: `mqtt://host:port`, port 1883 by default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct MqttUrl(String);
+
+impl MqttUrl {
+    pub(super) fn local() -> Self {
+        Self("mqtt://127.0.0.1:1883".to_owned())
+    }
+
+    /// Its text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for MqttUrl {
+    type Error = InvalidUrl;
+
+    fn try_from(url: String) -> Result<Self, Self::Error> {
+        if url.starts_with("mqtts://") || url.starts_with("ssl://") {
+            return Err(InvalidUrl("TLS to the broker is not built yet; use mqtt://host:port"));
+        }
+        match url.strip_prefix("mqtt://") {
+            None | Some("") => Err(InvalidUrl("is not mqtt://host:port")),
+            Some(address) if address.contains('@') => {
+                Err(InvalidUrl("holds a user; set username and password_file instead"))
+            }
+            Some(_) => Ok(Self(url)),
+        }
+    }
+}
+
+impl From<MqttUrl> for String {
+    fn from(url: MqttUrl) -> Self {
+        url.0
+    }
+}
+
+/// The address of a database: `postgres://user@host:port/database` or `sqlite:PATH`. It prints
+/// without its password.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct StoreUrl(String);
+
+impl StoreUrl {
+    pub(super) fn local() -> Self {
+        Self("sqlite:pulseward-data/readings.sqlite".to_owned())
+    }
+
+    /// Its text as it was configured, with its password if it holds one.
+    #[must_use]
+    pub fn reveal(&self) -> Secret {
+        Secret::new(self.0.clone())
+    }
+
+    /// Whether a password from a file has a place in it.
+    pub(super) fn can_take_password(&self) -> Result<(), &'static str> {
+        match self.user() {
+            None if self.0.starts_with("sqlite:") => Err("an SQLite file has no password"),
+            None | Some("") => Err("needs a user in store.url, as in postgres://USER@host/db"),
+            Some(user) if user.contains(':') => Err("store.url holds a password already"),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Its text with this password behind its user.
+    pub(super) fn with_password(&self, password: &Secret) -> Secret {
+        let Some(user) = self.user() else { return self.reveal() };
+        let user_to = self.authority_from() + user.len();
+        let (user_part, rest) = self.0.split_at(user_to);
+        Secret::new(format!("{user_part}:{}{rest}", percent_encoded(password.expose())))
+    }
+
+    fn authority_from(&self) -> usize {
+        self.0.find("://").map_or(self.0.len(), |scheme| scheme + 3)
+    }
+
+    /// What stands before the last `@`: `user` or `user:password`. A `/` before it is taken for a
+    /// part of the password: better hide too much than too little.
+    fn user(&self) -> Option<&str> {
+        let rest = &self.0[self.authority_from()..];
+        rest.split('?').next()?.rsplit_once('@').map(|(user, _)| user)
+    }
+
+    fn without_password(&self) -> String {
+        match self.user().and_then(|user| user.split_once(':')) {
+            None => self.0.clone(),
+            Some((user, password)) => {
+                let (from, to) = (self.authority_from(), user.len() + 1 + password.len());
+                format!("{}{user}:[hidden]{}", &self.0[..from], &self.0[from + to..])
+            }
+        }
+    }
+}
+
+/// RFC 3986: everything but its unreserved characters.
+fn percent_encoded(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            write!(encoded, "%{byte:02X}").expect("a string takes everything");
+        }
+        encoded
+    })
+}
+
+impl TryFrom<String> for StoreUrl {
+    type Error = InvalidUrl;
+
+    fn try_from(url: String) -> Result<Self, Self::Error> {
+        let rest = ["postgres://", "postgresql://", "sqlite:"]
+            .into_iter()
+            .find_map(|scheme| url.strip_prefix(scheme));
+        // Both could hide a password from us, and so show it.
+        let options = url.split_once('?').map_or("", |(_, options)| options);
+        if options.contains('@') || options.contains("password") {
+            return Err(InvalidUrl("holds a user or a password behind its ?; use password_file"));
+        }
+        match rest {
+            None => {
+                Err(InvalidUrl("is neither postgres://user@host:port/database nor sqlite:PATH"))
+            }
+            Some("") => Err(InvalidUrl("names no database")),
+            Some(_) => Ok(Self(url)),
+        }
+    }
+}
+
+impl From<StoreUrl> for String {
+    /// Without its password: a configuration is written to be read.
+    fn from(url: StoreUrl) -> Self {
+        url.without_password()
+    }
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.without_password())
+    }
+}
+
+impl fmt::Debug for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(url: &str) -> StoreUrl {
+        StoreUrl::try_from(url.to_owned()).expect("valid")
+    }
+
+    #[test]
+    fn a_password_in_an_address_is_never_printed() {
+        for (url, shown) in [
+            ("postgres://u:s3cret@db:5432/p", "postgres://u:[hidden]@db:5432/p"),
+            ("postgres://u:s3@c/r:et@db/p?a=b", "postgres://u:[hidden]@db/p?a=b"),
+            ("postgres://u@db/p", "postgres://u@db/p"),
+            ("postgresql://db/p", "postgresql://db/p"),
+            ("sqlite:/var/lib/a:b@c.sqlite", "sqlite:/var/lib/a:b@c.sqlite"),
+        ] {
+            assert_eq!(store(url).to_string(), shown);
+            assert_eq!(format!("{:?}", store(url)), shown);
+            assert_eq!(store(url).reveal().expose(), url);
+        }
+    }
+
+    #[test]
+    fn a_password_from_a_file_is_put_behind_the_user() {
+        let password = Secret::new("p@ss/wört".to_owned());
+        let url = store("postgres://u@db:5432/p?connect_timeout=3").with_password(&password);
+        assert_eq!(url.expose(), "postgres://u:p%40ss%2Fw%C3%B6rt@db:5432/p?connect_timeout=3");
+        for url in ["postgres://db/p", "postgres://u:x@db/p", "sqlite:a@b"] {
+            assert!(store(url).can_take_password().is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_database_is_addressed_by_a_url_that_hides_nothing_behind_its_options() {
+        for url in ["postgres://u:p?w@db/p", "postgres://db/p?password=x", "sqlite:", "mysql://db"]
+        {
+            assert!(StoreUrl::try_from(url.to_owned()).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_broker_is_addressed_without_tls_and_without_a_user() {
+        for url in ["mqtts://h", "ssl://h:8883", "h:1883", "mqtt://", "mqtt://u:p@h", "http://h"] {
+            assert!(MqttUrl::try_from(url.to_owned()).is_err(), "{url}");
+        }
+        assert!(MqttUrl::try_from("mqtt://broker.example:1883".to_owned()).is_ok());
+    }
+}

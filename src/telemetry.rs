@@ -1,0 +1,195 @@
+//! What the service tells about itself: log lines on standard error, and metrics.
+//!
+//! Logs are for people, metrics for machines; neither ever holds a payload, a vital or a name, and
+//! no patient or device is the label of a metric. Nothing is sent anywhere: the log is the process
+//! supervisor's to keep, and metrics are rendered when somebody asks [`crate::http`] for them.
+
+pub mod names;
+
+use std::io::IsTerminal as _;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing::Subscriber;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::config::{Log, LogFormat, LogLevel};
+
+/// Why the service can't tell about itself.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// `RUST_LOG` says something else than directives.
+    #[error("can't understand the log directives in RUST_LOG")]
+    Directives(#[source] tracing_subscriber::filter::FromEnvError),
+    /// This process logs already.
+    #[error("can't install the log")]
+    Log(#[source] tracing::subscriber::SetGlobalDefaultError),
+    /// This process measures already.
+    #[error("can't install the metrics")]
+    Metrics(#[source] metrics_exporter_prometheus::BuildError),
+}
+
+/// Installs the log of this process: lines on standard error, coloured on a terminal. `RUST_LOG`
+/// overrides the level, module by module.
+///
+/// # Errors
+/// When `RUST_LOG` is not understood, or this process has a log already.
+pub fn install_log(settings: &Log) -> Result<(), Error> {
+    let filter = EnvFilter::builder()
+        .with_default_directive(level_filter(settings.level).into())
+        .from_env()
+        .map_err(Error::Directives)?;
+    let colours = std::io::stderr().is_terminal();
+    let subscriber = log_subscriber(settings.format, filter, colours, std::io::stderr);
+    tracing::subscriber::set_global_default(subscriber).map_err(Error::Log)
+}
+
+fn log_subscriber<W>(
+    format: LogFormat,
+    filter: EnvFilter,
+    colours: bool,
+    writer: W,
+) -> Box<dyn Subscriber + Send + Sync>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    match format {
+        LogFormat::Text => Box::new(lines.with_ansi(colours).finish()),
+        LogFormat::Json => Box::new(lines.json().finish()),
+    }
+}
+
+const fn level_filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+/// The metrics of this process, ready to be rendered. Clones are the same metrics.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    handle: PrometheusHandle,
+}
+
+/// From the engine's share of a commit to a database that is away, in seconds. Fixed buckets add up over restarts
+/// and instances, as quantiles do not.
+const SECONDS_BUCKETS: [f64; 15] =
+    [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+/// How many things went into one batch.
+const BATCH_BUCKETS: [f64; 8] = [1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16384.0];
+
+/// Installs the metrics of this process and describes each.
+///
+/// # Errors
+/// When this process has metrics already.
+pub fn install_metrics() -> Result<Metrics, Error> {
+    let handle = metrics_builder()?.install_recorder().map_err(Error::Metrics)?;
+    names::describe();
+    metrics::gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    Ok(Metrics { handle })
+}
+
+fn metrics_builder() -> Result<PrometheusBuilder, Error> {
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS)
+        .and_then(|builder| {
+            builder.set_buckets_for_metric(Matcher::Suffix("_batch".to_owned()), &BATCH_BUCKETS)
+        })
+        .map_err(Error::Metrics)
+}
+
+impl Metrics {
+    /// All metrics in Prometheus' text format.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.handle.render()
+    }
+
+    /// Folds what was measured since into the histograms. Without it they would grow for as long
+    /// as nobody renders them.
+    pub fn upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+
+    /// Metrics that belong to no process, and the recorder that fills them.
+    #[cfg(test)]
+    pub(crate) fn detached() -> (Self, metrics_exporter_prometheus::PrometheusRecorder) {
+        let recorder = metrics_builder().expect("buckets are not empty").build_recorder();
+        (Self { handle: recorder.handle() }, recorder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// Keeps the log for the test to read.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("not poisoned").write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: LogFormat, level: LogLevel, act: impl FnOnce()) -> String {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let filter = EnvFilter::default().add_directive(level_filter(level).into());
+        let subscriber = log_subscriber(format, filter, false, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, act);
+        String::from_utf8(kept.0.lock().expect("not poisoned").clone()).expect("UTF-8")
+    }
+
+    #[test]
+    fn a_json_line_keeps_facts_as_fields() {
+        let line = logged(LogFormat::Json, LogLevel::Info, || {
+            tracing::info!(listener = "http", "listening");
+        });
+        let line: serde_json::Value = serde_json::from_str(&line).expect("one JSON object");
+        assert_eq!(line["level"], "INFO");
+        assert_eq!(line["fields"]["message"], "listening");
+        assert_eq!(line["fields"]["listener"], "http");
+    }
+
+    #[test]
+    fn a_text_line_is_for_people_and_the_level_is_heeded() {
+        let text = logged(LogFormat::Text, LogLevel::Warn, || {
+            tracing::warn!(part = "store", "away");
+            tracing::info!("not shown");
+        });
+        assert!(text.contains("WARN"), "{text}");
+        assert!(text.contains("away part=\"store\""), "{text}");
+        assert_eq!(text.lines().count(), 1);
+    }
+
+    #[test]
+    fn durations_are_counted_in_buckets_and_described() {
+        let (rendered, recorder) = Metrics::detached();
+        metrics::with_local_recorder(&recorder, || {
+            names::describe();
+            metrics::histogram!(names::COMMIT_SECONDS).record(0.003);
+            metrics::counter!(names::REJECTS_TOTAL, "reason" => "too_old").increment(2);
+        });
+        rendered.upkeep();
+        let text = rendered.render();
+        assert!(text.contains("pulseward_commit_seconds_bucket{le=\"0.005\"} 1"), "{text}");
+        assert!(text.contains("pulseward_commit_seconds_bucket{le=\"0.0025\"} 0"), "{text}");
+        assert!(text.contains("pulseward_rejects_total{reason=\"too_old\"} 2"), "{text}");
+        assert!(text.contains("# HELP pulseward_rejects_total Readings and messages"), "{text}");
+    }
+}

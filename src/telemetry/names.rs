@@ -1,0 +1,141 @@
+//! The name of every metric, with what it says.
+//!
+//! A dashboard is built on these, so they change only with a version. Counters end in `_total`,
+//! durations in `_seconds`, distributions of batch sizes in `_batch`. Labels have few values and
+//! are never a patient or a device.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+/// Gauge, always 1. Label `version`.
+pub const BUILD_INFO: &str = "pulseward_build_info";
+
+/// Counter. Label `qos`.
+pub const MQTT_MESSAGES_TOTAL: &str = "pulseward_mqtt_messages_total";
+/// Counter.
+pub const MQTT_PAYLOAD_BYTES_TOTAL: &str = "pulseward_mqtt_payload_bytes_total";
+/// Counter.
+pub const MQTT_ACKNOWLEDGED_TOTAL: &str = "pulseward_mqtt_acknowledged_total";
+/// Counter.
+pub const MQTT_ACKNOWLEDGED_STALE_TOTAL: &str = "pulseward_mqtt_acknowledged_stale_total";
+/// Gauge, 1 or 0. Label `client`.
+pub const MQTT_CONNECTED: &str = "pulseward_mqtt_connected";
+/// Counter. Label `client`.
+pub const MQTT_CONNECTIONS_LOST_TOTAL: &str = "pulseward_mqtt_connections_lost_total";
+/// Counter.
+pub const MQTT_SESSIONS_ABSENT_TOTAL: &str = "pulseward_mqtt_sessions_absent_total";
+/// Counter.
+pub const MQTT_VERDICTS_PUBLISHED_TOTAL: &str = "pulseward_mqtt_verdicts_published_total";
+/// Counter. Label `reason`.
+pub const MQTT_VERDICTS_DROPPED_TOTAL: &str = "pulseward_mqtt_verdicts_dropped_total";
+
+/// Counter. Label `kind`.
+pub const INPUTS_TOTAL: &str = "pulseward_inputs_total";
+/// Counter. Label `vital`.
+pub const READINGS_ADMITTED_TOTAL: &str = "pulseward_readings_admitted_total";
+/// Counter. Label `reason`.
+pub const REJECTS_TOTAL: &str = "pulseward_rejects_total";
+/// Counter. Labels `phase`, `priority`.
+pub const ALERT_EVENTS_TOTAL: &str = "pulseward_alert_events_total";
+/// Gauge.
+pub const ALERTS_OPEN: &str = "pulseward_alerts_open";
+
+/// Histogram.
+pub const ENGINE_SECONDS: &str = "pulseward_engine_seconds";
+/// Histogram.
+pub const COMMIT_SECONDS: &str = "pulseward_commit_seconds";
+/// Histogram.
+pub const COMMIT_BATCH: &str = "pulseward_commit_batch";
+/// Gauge.
+pub const JOURNAL_BYTES: &str = "pulseward_journal_bytes";
+/// Gauge.
+pub const JOURNAL_LAST_POSITION: &str = "pulseward_journal_last_position";
+
+/// Counter.
+pub const STORE_READINGS_TOTAL: &str = "pulseward_store_readings_total";
+/// Histogram.
+pub const STORE_WRITE_SECONDS: &str = "pulseward_store_write_seconds";
+/// Counter.
+pub const STORE_FAILURES_TOTAL: &str = "pulseward_store_failures_total";
+/// Gauge, 1 or 0.
+pub const STORE_CONNECTED: &str = "pulseward_store_connected";
+/// Gauge.
+pub const STORE_POSITION: &str = "pulseward_store_position";
+
+/// Gauge.
+pub const HUB_POSITION: &str = "pulseward_hub_position";
+/// Histogram.
+pub const HUB_LAG_SECONDS: &str = "pulseward_hub_lag_seconds";
+/// Gauge.
+pub const WATCHERS: &str = "pulseward_watchers";
+/// Counter. Label `reason`.
+pub const WATCHERS_ENDED_TOTAL: &str = "pulseward_watchers_ended_total";
+
+/// Tells the installed recorder what each metric says.
+pub fn describe() {
+    describe_gauge!(BUILD_INFO, "1, with the version of this build as its label");
+    describe_mqtt();
+    describe_engine();
+    describe_journal();
+    describe_store();
+    describe_hub();
+}
+
+fn describe_mqtt() {
+    describe_counter!(MQTT_MESSAGES_TOTAL, "Messages received from the broker");
+    describe_counter!(MQTT_PAYLOAD_BYTES_TOTAL, Unit::Bytes, "Their payloads");
+    describe_counter!(MQTT_ACKNOWLEDGED_TOTAL, "Messages acknowledged after they were durable");
+    describe_counter!(
+        MQTT_ACKNOWLEDGED_STALE_TOTAL,
+        "Acknowledgements of an ended connection, dropped because they would be another message's"
+    );
+    describe_gauge!(MQTT_CONNECTED, "Whether the link to the broker is up, by client");
+    describe_counter!(MQTT_CONNECTIONS_LOST_TOTAL, "Connections to the broker that broke");
+    describe_counter!(
+        MQTT_SESSIONS_ABSENT_TOTAL,
+        "Connections at which the broker no longer had our session, so that messages may be lost"
+    );
+    describe_counter!(MQTT_VERDICTS_PUBLISHED_TOTAL, "Verdicts sent to gateways");
+    describe_counter!(MQTT_VERDICTS_DROPPED_TOTAL, "Verdicts not sent, by reason");
+}
+
+fn describe_engine() {
+    describe_counter!(INPUTS_TOTAL, "Inputs that the engine applied, by kind");
+    describe_counter!(READINGS_ADMITTED_TOTAL, "Readings admitted, by vital");
+    describe_counter!(REJECTS_TOTAL, "Readings and messages refused, by reason");
+    describe_counter!(ALERT_EVENTS_TOTAL, "Alert events, by phase and priority");
+    describe_gauge!(ALERTS_OPEN, Unit::Count, "Alerts whose condition holds now");
+    describe_histogram!(
+        ENGINE_SECONDS,
+        Unit::Seconds,
+        "Time of the engine for the inputs that shared one commit"
+    );
+}
+
+fn describe_journal() {
+    describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "Time of one durable commit");
+    describe_histogram!(COMMIT_BATCH, Unit::Count, "Inputs that shared one commit");
+    describe_gauge!(JOURNAL_BYTES, Unit::Bytes, "What the journal takes on disk");
+    describe_gauge!(JOURNAL_LAST_POSITION, "Position of the last durable entry");
+}
+
+fn describe_store() {
+    describe_counter!(STORE_READINGS_TOTAL, "Readings written to the store");
+    describe_histogram!(STORE_WRITE_SECONDS, Unit::Seconds, "Time of one transaction of the store");
+    describe_counter!(
+        STORE_FAILURES_TOTAL,
+        "Attempts to reach the database or to write to it that failed"
+    );
+    describe_gauge!(STORE_CONNECTED, "Whether the database takes what it is given");
+    describe_gauge!(STORE_POSITION, "Position up to which the store has written everything");
+}
+
+fn describe_hub() {
+    describe_gauge!(HUB_POSITION, "Position up to which watchers have been told everything");
+    describe_histogram!(
+        HUB_LAG_SECONDS,
+        Unit::Seconds,
+        "From the receipt of an input to its arrival at the hub, for the last input of each batch"
+    );
+    describe_gauge!(WATCHERS, Unit::Count, "Open alert streams");
+    describe_counter!(WATCHERS_ENDED_TOTAL, "Alert streams that the service ended, by reason");
+}
