@@ -20,8 +20,8 @@
 //! # The modules, as a heartbeat meets them
 //!
 //! - [`vitals`], [`clock`], [`position`], [`proto`]: the words that everybody speaks
-//! - `mqtt`: the source; and the way back for verdicts
-//! - `engine`: decides, and does nothing else
+//! - [`mqtt`]: the source; and the way back for verdicts
+//! - [`engine`]: decides, and does nothing else
 //! - `journal`: makes it durable, and lets followers read it
 //! - `partition`: runs engine and journal as one line
 //! - `hub`: the alerts that are open, and everybody who watches them
@@ -53,7 +53,9 @@
 
 pub mod clock;
 pub mod config;
+pub mod engine;
 pub mod http;
+pub mod mqtt;
 pub mod position;
 pub mod proto;
 pub mod readiness;

@@ -1,0 +1,203 @@
+//! The engine: a pure state machine from inputs to outputs.
+//!
+//! [`apply`] takes the state on by one input and says what it led to. It reads no clock, does no
+//! I/O, draws no random numbers and follows no hash map's order: the same inputs give the same
+//! outputs, byte for byte (V3). Time is the input's receipt. An input goes through, in order:
+//! `decode` (bytes into readings, or reasons why not), `admit` (device into patient at the
+//! measured time, numbers, clocks, ranges), `rules` (what the readings mean) and `alerts` (what
+//! became of the alarm conditions); a command goes to `registry`.
+//!
+//! The state is a value ([`state::State`]); [`snapshot`] takes it to a checkpoint and back.
+
+mod admit;
+pub mod alerts;
+mod decode;
+pub mod input;
+pub mod output;
+mod patient;
+pub mod profile;
+mod registry;
+mod rules;
+pub mod snapshot;
+pub mod state;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub use self::state::State;
+
+use self::decode::{Batch, Refused};
+use self::input::{Encoding, Event, Input, Publish};
+use self::output::{Output, Reject, RejectReason, RejectedReading, Reply, Verdict};
+use crate::clock::Timestamp;
+use crate::mqtt::topic::{Kind, Topic};
+use crate::vitals::{DeviceId, DeviceKey, SiteId};
+
+/// Takes the state on by one input. Appends what it led to to `outputs`; returns the answer, if
+/// the input was a command.
+pub fn apply(state: &mut State, input: &Input, outputs: &mut Vec<Output>) -> Option<Reply> {
+    let now = state.general.now.map_or(input.received_at, |now| now.max(input.received_at));
+    state.general.now = Some(now);
+    match &input.event {
+        Event::Started { .. } | Event::Tick | Event::Link(_) => None,
+        Event::Settings(settings) => {
+            state.general.settings = settings.clone();
+            None
+        }
+        Event::Publish(publish) => {
+            receive(state, publish, now, outputs);
+            None
+        }
+        Event::Command(command) => Some(registry::execute(state, command, now, outputs)),
+    }
+}
+
+/// A message from the broker.
+fn receive(state: &mut State, publish: &Publish, now: Timestamp, outputs: &mut Vec<Output>) {
+    let topic = match decode::topic(publish) {
+        Ok(topic) => topic,
+        Err(refused) => return outputs.push(reject(publish, None, refused)),
+    };
+    match topic.kind {
+        Kind::Readings => receive_readings(state, publish, topic, now, outputs),
+        // Device status changes nothing yet, and verdicts are our own.
+        Kind::Status | Kind::Verdicts => {}
+    }
+}
+
+fn receive_readings(
+    state: &mut State,
+    publish: &Publish,
+    topic: Topic<'_>,
+    now: Timestamp,
+    outputs: &mut Vec<Output>,
+) {
+    let batch = match decode::batch(publish, &state.general.settings) {
+        Ok(batch) => batch,
+        Err(refused) => {
+            outputs.push(reject(publish, None, refused.clone()));
+            return outputs.push(refuse_all(publish, topic, refused));
+        }
+    };
+    match find_device(state, topic) {
+        Ok(device) => admit_batch(state, publish, topic, device, batch, now, outputs),
+        Err(refused) => {
+            outputs.push(reject(publish, None, refused.clone()));
+            outputs.push(refuse_batch(publish, topic, &batch, refused));
+        }
+    }
+}
+
+fn find_device(state: &State, topic: Topic<'_>) -> Result<DeviceKey, Refused> {
+    let Some(key) = state.device_keys.get(topic.device) else {
+        let detail = format!("no device {} is enrolled", topic.device);
+        return Err((RejectReason::UnknownDevice, detail));
+    };
+    if state.site(state.device(*key).row.site).row.id.as_str() != topic.site {
+        let detail = format!("device {} is enrolled at another site", topic.device);
+        return Err((RejectReason::WrongSite, detail));
+    }
+    Ok(*key)
+}
+
+fn admit_batch(
+    state: &mut State,
+    publish: &Publish,
+    topic: Topic<'_>,
+    device: DeviceKey,
+    batch: Batch,
+    now: Timestamp,
+    outputs: &mut Vec<Output>,
+) {
+    let (boot_id, first_seq) = (batch.boot_id, batch.first_seq);
+    let (want_verdict, encoding) = (batch.want_verdict, batch.encoding);
+    let tally = admit::admit(state, device, batch, now, outputs);
+    let (listed, rest) = tally.refused.split_at(tally.refused.len().min(Reject::LISTED_MAX));
+    for (index, reason, detail) in listed {
+        outputs.push(reject(publish, Some(*index), (*reason, detail.clone())));
+    }
+    if let [(index, reason, _), ..] = rest {
+        let detail = format!("{} readings of the batch from here on", rest.len());
+        let count = u32::try_from(rest.len()).unwrap_or(u32::MAX);
+        let (topic, index, reason) = (publish.topic.clone(), Some(*index), *reason);
+        outputs.push(Output::Reject(Box::new(Reject { topic, index, reason, detail, count })));
+    }
+    if !want_verdict && tally.refused.is_empty() {
+        return;
+    }
+    let rejected_total = u32::try_from(tally.refused.len()).unwrap_or(u32::MAX);
+    let listed = tally.refused.into_iter().take(Verdict::REJECTED_MAX);
+    outputs.push(Output::Verdict(Box::new(Verdict {
+        site: site_of(topic),
+        device: device_of(topic),
+        boot_id,
+        first_seq,
+        accepted: tally.accepted,
+        duplicate: tally.duplicate,
+        rejected: listed
+            .map(|(index, reason, detail)| RejectedReading {
+                index,
+                reason,
+                detail: bounded(detail),
+            })
+            .collect(),
+        rejected_total,
+        correlation: publish.correlation.clone(),
+        json: encoding == Encoding::Json,
+    })));
+}
+
+/// No detail is longer than what `reading.proto` promises to devices with fixed buffers.
+const DETAIL_BYTES_MAX: usize = 199;
+
+fn bounded(mut detail: String) -> String {
+    detail.truncate(detail.floor_char_boundary(DETAIL_BYTES_MAX));
+    detail
+}
+
+fn reject(publish: &Publish, index: Option<u32>, (reason, detail): Refused) -> Output {
+    let detail = bounded(detail);
+    Output::Reject(Box::new(Reject {
+        topic: publish.topic.clone(),
+        index,
+        reason,
+        detail,
+        count: 1,
+    }))
+}
+
+/// The verdict on a message that could not be read.
+fn refuse_all(publish: &Publish, topic: Topic<'_>, (reason, detail): Refused) -> Output {
+    Output::Verdict(Box::new(Verdict {
+        site: site_of(topic),
+        device: device_of(topic),
+        boot_id: 0,
+        first_seq: 0,
+        accepted: 0,
+        duplicate: 0,
+        rejected: vec![RejectedReading { index: 0, reason, detail: bounded(detail) }],
+        rejected_total: 1,
+        correlation: publish.correlation.clone(),
+        json: decode::encoding_of(publish) == Encoding::Json,
+    }))
+}
+
+/// The verdict on a batch that was refused as a whole, for one reason.
+fn refuse_batch(publish: &Publish, topic: Topic<'_>, batch: &Batch, refused: Refused) -> Output {
+    let count = batch.readings.len() + batch.refused.len();
+    let Output::Verdict(mut verdict) = refuse_all(publish, topic, refused) else {
+        unreachable!("refuse_all makes a verdict");
+    };
+    verdict.boot_id = batch.boot_id;
+    verdict.first_seq = batch.first_seq;
+    verdict.rejected_total = u32::try_from(count).unwrap_or(u32::MAX);
+    Output::Verdict(verdict)
+}
+
+fn site_of(topic: Topic<'_>) -> SiteId {
+    SiteId::new(topic.site).expect("a parsed topic has valid ids")
+}
+
+fn device_of(topic: Topic<'_>) -> DeviceId {
+    DeviceId::new(topic.device).expect("a parsed topic has valid ids")
+}

@@ -1,0 +1,234 @@
+//! Everything that may change the engine's state, in the one order in which it happened.
+//!
+//! If the engine reads something, it stands here: there is no other way in. An [`Input`] is kept
+//! in the journal as it arrived (a publish with its raw payload), so that a replay, also by a
+//! newer engine, sees what this one saw.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::profile::Profile;
+use crate::clock::Timestamp;
+use crate::vitals::{DeviceId, PatientId, SiteId, Vital};
+
+/// One thing that happened, and when the service received it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// Receipt, never earlier than that of the input before.
+    pub received_at: Timestamp,
+    /// What happened.
+    pub event: Event,
+}
+
+/// The kinds of inputs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// The service started and has replayed its journal.
+    Started {
+        /// Receipt of the last input before, if there was one.
+        last_alive: Option<Timestamp>,
+    },
+    /// The settings that the engine heeds, at start and on every reload.
+    Settings(Settings),
+    /// Time passed.
+    Tick,
+    /// The link to the MQTT broker changed.
+    Link(Link),
+    /// A message arrived from the broker.
+    Publish(Publish),
+    /// A caller asks for a change.
+    Command(Box<Command>),
+}
+
+/// The part of the configuration that the engine heeds. Bounds of what it accepts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Payloads over this many bytes are refused. Default 1 MiB.
+    pub payload_bytes_max: u32,
+    /// Batches of more readings are refused. Default 10,000.
+    pub batch_readings_max: u32,
+    /// Readings measured longer ago are refused. Default 30 days.
+    pub retention: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            payload_bytes_max: 1 << 20,
+            batch_readings_max: 10_000,
+            retention: Duration::from_secs(30 * 24 * 60 * 60),
+        }
+    }
+}
+
+/// A change of the link to the MQTT broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Link {
+    /// Connected.
+    Up {
+        /// Whether the broker still had our session. If it had not, messages published while we
+        /// were away may be lost.
+        session_present: bool,
+    },
+    /// The connection is gone.
+    Down,
+}
+
+/// A message from the broker, unread.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publish {
+    /// Its topic, as the broker gave it.
+    pub topic: String,
+    /// Its payload.
+    pub payload: Bytes,
+    /// The encoding that its MQTT 5 content type declares, if it declares one.
+    pub encoding: Option<Encoding>,
+    /// MQTT 5 correlation data, echoed in the verdict.
+    pub correlation: Option<Bytes>,
+    /// Whether the broker had retained it.
+    pub retained: bool,
+}
+
+/// How a payload is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Encoding {
+    /// `application/protobuf`
+    Protobuf,
+    /// `application/json`: the proto3 JSON mapping of the same messages.
+    Json,
+}
+
+/// A change that a caller asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// Who asks, verified.
+    pub principal: Principal,
+    /// The change.
+    pub action: Action,
+}
+
+/// A verified caller.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Principal {
+    /// Their stable name: the token's `sub`.
+    pub subject: String,
+    /// What they may do.
+    pub role: Role,
+    /// Where they may do it.
+    pub sites: Sites,
+}
+
+/// What a caller may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Role {
+    /// Read vitals and alerts.
+    Viewer,
+    /// And work on alerts, profiles of patients, and readings taken by hand.
+    Clinician,
+    /// Sites' devices, patients and bindings.
+    DeviceAdmin,
+    /// Everything but the audit log.
+    Admin,
+    /// The audit log.
+    Auditor,
+}
+
+/// The sites that a caller may see.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sites {
+    /// All of them.
+    All,
+    /// These.
+    Only(Vec<SiteId>),
+}
+
+impl Sites {
+    /// Whether `site` is among them.
+    #[must_use]
+    pub fn include(&self, site: &SiteId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(sites) => sites.contains(site),
+        }
+    }
+}
+
+/// The changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Action {
+    /// Adds a site.
+    CreateSite {
+        /// Its id, new.
+        site: SiteId,
+        /// For people.
+        display_name: String,
+        /// IANA time zone, for display and schedules; the engine itself knows UTC only.
+        time_zone: String,
+    },
+    /// Adds a patient to a site.
+    CreatePatient {
+        /// Its id, new.
+        patient: PatientId,
+        /// The site.
+        site: SiteId,
+    },
+    /// Adds a device to a site.
+    CreateDevice {
+        /// Its id, new.
+        device: DeviceId,
+        /// The site.
+        site: SiteId,
+    },
+    /// Binds a device to a patient.
+    BindDevice(NewBinding),
+    /// Ends a device's binding.
+    UnbindDevice {
+        /// The device.
+        device: DeviceId,
+        /// From when on it is nobody's; receipt if not given.
+        at: Option<Timestamp>,
+    },
+    /// Replaces the profile of a scope.
+    PutProfile {
+        /// Whose.
+        owner: ProfileOwner,
+        /// All of its rules.
+        profile: Profile,
+    },
+}
+
+/// A binding to be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewBinding {
+    /// The device.
+    pub device: DeviceId,
+    /// The patient who wears it.
+    pub patient: PatientId,
+    /// Readings measured from here on are the patient's; receipt if not given.
+    pub from: Option<Timestamp>,
+    /// How it measures and sends.
+    pub schedule: Schedule,
+}
+
+/// How a bound device measures and sends.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// The longest regular time between measuring and sending. Readings older than this plus two
+    /// minutes are late.
+    pub upload_interval: Duration,
+    /// How often it measures each vital that it measures.
+    pub expected_intervals: Vec<(Vital, Duration)>,
+}
+
+/// Whose profile, by id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProfileOwner {
+    /// Everyone's default.
+    Default,
+    /// A site's.
+    Site(SiteId),
+    /// A patient's.
+    Patient(PatientId),
+}

@@ -1,0 +1,350 @@
+//! What an input led to: the only thing that followers ever see.
+//!
+//! Outputs say all that a follower needs, so that none of them decides anything. They stand in
+//! the journal beside their input and are never computed again once they stand there.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::alerts::AlertEvent;
+use super::input::Schedule;
+use super::profile::{Profile, Scope, Violation};
+use crate::clock::Timestamp;
+use crate::vitals::{DeviceId, DeviceKey, PatientId, PatientKey, SiteId, SiteKey, Value, Vital};
+
+/// One thing that an input led to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Output {
+    /// A reading was admitted for a patient.
+    Reading(Reading),
+    /// An alert started, changed or ended.
+    Alert(Box<AlertEvent>),
+    /// A message, or one reading of it, was refused. The payload stands in the entry's input.
+    Reject(Box<Reject>),
+    /// The registry changed.
+    Registry(Box<RegistryChange>),
+    /// A gateway is to be told what became of a batch.
+    Verdict(Box<Verdict>),
+}
+
+/// A reading that counts for a patient.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reading {
+    /// When it was measured, by the device's clock.
+    pub measured_at: Timestamp,
+    /// Whose.
+    pub patient: PatientKey,
+    /// What measured it.
+    pub device: DeviceKey,
+    /// What was measured.
+    pub vital: Vital,
+    /// What it says.
+    pub value: Value,
+    /// What is to be known about its worth.
+    pub quality: Quality,
+}
+
+/// Flags about a reading's worth; the `quality` column holds the same bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quality(pub u16);
+
+impl Quality {
+    /// The device itself doubts it.
+    pub const QUESTIONABLE: Self = Self(1);
+    /// Outside the range that is plausible in an adult.
+    pub const IMPLAUSIBLE: Self = Self(1 << 1);
+    /// A 0 that means that the monitor has no sensor.
+    pub const NO_SENSOR: Self = Self(1 << 2);
+    /// Older than the binding's live window, marked historical, or out of order.
+    pub const LATE: Self = Self(1 << 3);
+    /// Measured ahead of the service's clock, within tolerance.
+    pub const CLOCK_AHEAD: Self = Self(1 << 4);
+    /// From a test, not from a patient.
+    pub const TEST: Self = Self(1 << 5);
+    /// From a demonstration.
+    pub const DEMO: Self = Self(1 << 6);
+
+    /// Both sets of flags.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether any flag of `other` is set.
+    #[must_use]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+/// A refusal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reject {
+    /// The topic it came on.
+    pub topic: String,
+    /// Which reading of the batch, from 0; `None` if the whole message was refused.
+    pub index: Option<u32>,
+    /// Why.
+    pub reason: RejectReason,
+    /// What exactly, for the gateway's maker. Never a vital's value or a patient's id.
+    pub detail: String,
+    /// How many readings it stands for. More than one only in the last refusal of a message that
+    /// has more than [`Reject::LISTED_MAX`].
+    pub count: u32,
+}
+
+impl Reject {
+    /// Refusals of one message that are listed one by one; the rest becomes one more. Bounds what
+    /// a small message of many bad readings leaves behind.
+    pub const LISTED_MAX: usize = 100;
+}
+
+/// Why something was refused. A closed list; numbers are those of protobuf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum RejectReason {
+    /// The payload is not the message of its topic, or the topic is none of the contract's.
+    MalformedPayload = 1,
+    /// The vital is not one of the contract's.
+    UnknownVital = 2,
+    /// The unit is unknown, missing where it must be said, or does not measure the vital.
+    UnknownUnit = 3,
+    /// The quantity is NaN or infinite.
+    NotANumber = 4,
+    /// No value and no reason for its absence.
+    NoValue = 5,
+    /// A value that no patient can have.
+    ImpossibleValue = 6,
+    /// No device of this id is enrolled.
+    UnknownDevice = 7,
+    /// The device is enrolled at another site.
+    WrongSite = 8,
+    /// The device was bound to nobody when it measured.
+    UnboundDevice = 9,
+    /// Measured more than 30 s ahead of the service's clock.
+    ClockAhead = 10,
+    /// Measured longer ago than readings are kept.
+    TooOld = 11,
+    /// The payload is over the limit.
+    TooLarge = 12,
+    /// The batch has too many readings.
+    TooManyReadings = 13,
+}
+
+impl RejectReason {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::MalformedPayload,
+        Self::UnknownVital,
+        Self::UnknownUnit,
+        Self::NotANumber,
+        Self::NoValue,
+        Self::ImpossibleValue,
+        Self::UnknownDevice,
+        Self::WrongSite,
+        Self::UnboundDevice,
+        Self::ClockAhead,
+        Self::TooOld,
+        Self::TooLarge,
+        Self::TooManyReadings,
+    ];
+
+    /// Its name in metric labels, logs and documents.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MalformedPayload => "malformed_payload",
+            Self::UnknownVital => "unknown_vital",
+            Self::UnknownUnit => "unknown_unit",
+            Self::NotANumber => "not_a_number",
+            Self::NoValue => "no_value",
+            Self::ImpossibleValue => "impossible_value",
+            Self::UnknownDevice => "unknown_device",
+            Self::WrongSite => "wrong_site",
+            Self::UnboundDevice => "unbound_device",
+            Self::ClockAhead => "clock_ahead",
+            Self::TooOld => "too_old",
+            Self::TooLarge => "too_large",
+            Self::TooManyReadings => "too_many_readings",
+        }
+    }
+}
+
+/// A change of the registry, with the whole new row, so that followers overwrite what they hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RegistryChange {
+    /// A site, new or changed.
+    Site(SiteRow),
+    /// A patient, new or changed.
+    Patient(PatientRow),
+    /// A device, new or changed.
+    Device(DeviceRow),
+    /// A binding, new or ended.
+    Binding(BindingRow),
+    /// A profile, replaced.
+    Profile(ProfileRow),
+}
+
+/// A site.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiteRow {
+    /// Its number.
+    pub key: SiteKey,
+    /// Its id.
+    pub id: SiteId,
+    /// For people.
+    pub display_name: String,
+    /// IANA time zone.
+    pub time_zone: String,
+    /// When it was added.
+    pub created_at: Timestamp,
+}
+
+/// A patient.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PatientRow {
+    /// Its number.
+    pub key: PatientKey,
+    /// Its id.
+    pub id: PatientId,
+    /// Where they are.
+    pub site: SiteKey,
+    /// When they were added.
+    pub created_at: Timestamp,
+}
+
+/// A device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceRow {
+    /// Its number.
+    pub key: DeviceKey,
+    /// Its id.
+    pub id: DeviceId,
+    /// Where it belongs.
+    pub site: SiteKey,
+    /// When it was added.
+    pub created_at: Timestamp,
+}
+
+/// A device's time with a patient. `(device, from)` identifies it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BindingRow {
+    /// The device.
+    pub device: DeviceKey,
+    /// The patient.
+    pub patient: PatientKey,
+    /// Readings measured from here on, inclusive.
+    pub from: Timestamp,
+    /// Up to here, exclusive; `None` while it lasts.
+    pub until: Option<Timestamp>,
+    /// How the device measures and sends.
+    pub schedule: Schedule,
+}
+
+/// A profile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileRow {
+    /// Whose.
+    pub scope: Scope,
+    /// How often this scope's profile was put.
+    pub version: u32,
+    /// The rules.
+    pub profile: Profile,
+    /// When it was put.
+    pub put_at: Timestamp,
+    /// Who put it.
+    pub put_by: String,
+}
+
+/// What became of a batch, for the gateway that sent it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Site part of the batch's topic.
+    pub site: SiteId,
+    /// Device part of the batch's topic.
+    pub device: DeviceId,
+    /// The batch's boot id.
+    pub boot_id: u64,
+    /// The batch's first sequence number.
+    pub first_seq: u64,
+    /// Readings admitted.
+    pub accepted: u32,
+    /// Readings that had been admitted before.
+    pub duplicate: u32,
+    /// Readings refused; at most [`Verdict::REJECTED_MAX`] are listed.
+    pub rejected: Vec<RejectedReading>,
+    /// Readings refused, the unlisted included.
+    pub rejected_total: u32,
+    /// Correlation data of the batch.
+    pub correlation: Option<Bytes>,
+    /// The encoding of the batch, in which it is answered.
+    pub json: bool,
+}
+
+impl Verdict {
+    /// A verdict lists no more refusals than this.
+    pub const REJECTED_MAX: usize = 100;
+}
+
+/// One refused reading of a verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RejectedReading {
+    /// Its place in the batch, from 0.
+    pub index: u32,
+    /// Why.
+    pub reason: RejectReason,
+    /// What exactly.
+    pub detail: String,
+}
+
+/// The answer to a command, given once the command is durable. Not journaled.
+pub type Reply = Result<Done, Refusal>;
+
+/// What a command did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// The row as it stands now.
+    pub change: RegistryChange,
+    /// For a binding: whose it is or was, by id, because a caller who unbinds names the device only.
+    pub patient: Option<PatientId>,
+}
+
+/// Why a command was not carried out. Nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// What it names does not exist, or not for this caller.
+    #[error("no {kind} {id:?}")]
+    NotFound {
+        /// `site`, `patient` or `device`.
+        kind: &'static str,
+        /// The id that was named.
+        id: String,
+    },
+    /// What it would add is there already.
+    #[error("{kind} {id:?} exists already")]
+    AlreadyExists {
+        /// `site`, `patient` or `device`.
+        kind: &'static str,
+        /// The id that was named.
+        id: String,
+    },
+    /// It doesn't fit the state of things.
+    #[error("{description}")]
+    FailedPrecondition {
+        /// Machine-readable, such as `DEVICE_BOUND`.
+        reason: &'static str,
+        /// For people: what stands in the way and what to do.
+        description: String,
+    },
+    /// Its content is wrong.
+    #[error("{} violations", .0.len())]
+    InvalidArgument(Vec<Violation>),
+    /// The caller's role does not allow it.
+    #[error("role {role:?} may not {action}")]
+    PermissionDenied {
+        /// The caller's role.
+        role: super::input::Role,
+        /// What was asked, such as `put profiles`.
+        action: &'static str,
+    },
+}

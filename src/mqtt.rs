@@ -1,0 +1,3 @@
+//! MQTT: the topics of the contract.
+
+pub mod topic;
