@@ -22,7 +22,7 @@
 //! - [`vitals`], [`clock`], [`position`], [`proto`]: the words that everybody speaks
 //! - [`mqtt`]: the source; and the way back for verdicts
 //! - [`engine`]: decides, and does nothing else
-//! - `journal`: makes it durable, and lets followers read it
+//! - [`journal`]: makes it durable, and lets followers read it
 //! - `partition`: runs engine and journal as one line
 //! - `hub`: the alerts that are open, and everybody who watches them
 //! - `store`: rows for history and for people with SQL
@@ -55,6 +55,7 @@ pub mod clock;
 pub mod config;
 pub mod engine;
 pub mod http;
+pub mod journal;
 pub mod mqtt;
 pub mod position;
 pub mod proto;

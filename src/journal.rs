@@ -1,0 +1,402 @@
+//! The durable journal: every input with everything it led to, in one order, on one disk.
+//!
+//! One [`Writer`] commits batches of entries; any number of [`Follower`]s read them, each at its
+//! own pace. What it promises:
+//!
+//! - A commit is atomic and durable when [`Writer::commit`] returns: one batch, one `fdatasync`.
+//!   Followers see its entries only then, so nobody ever acts on what a crash takes back (V1).
+//! - After a crash the journal is a prefix: it holds every acknowledged commit, perhaps the one
+//!   being written, whole, and never a hole between (V2). A gap that a failing disk leaves is
+//!   found by whoever reads across it and is an error, never skipped.
+//! - A failed write or fsync is never retried. The writer is then broken for good, every later
+//!   call fails, and the process must end: only a fresh open tells what reached the disk.
+//! - A follower gets exactly the entries behind its position, in order, once: from memory while
+//!   it is at most [`Settings::memory_bytes`] behind, else from disk, and again from memory once
+//!   it has caught up. It holds nobody up and is held up by nobody.
+//! - Each directory has a lock, so that two processes never write it, and a
+//!   [`JournalId`], so that a cursor of another history is an error and not a wrong answer.
+//!
+//! What it enforces of the disk limit: [`Settings::max_bytes`] bounds all that the storage has on
+//! disk (entries, checkpoint, and the write-ahead log with its preallocation); the commit that
+//! would go beyond it is refused with [`Error::Full`] and changes nothing. Before that
+//! [`Writer::room`] tells that space is short: at [`Room::Low`] the resume window is given up by
+//! [`Writer::retain`], at [`Room::CommandsOnly`] the last twentieth is left for commands. It is
+//! measured every few MiB, with slack for what the storage does in between; only a compaction of
+//! the checkpoint may exceed it for a moment, by the tables being merged. Stopping to acknowledge is the partition's part, not done
+//! here; nor is a full file system foreseen: it breaks the writer as any failed write does.
+//!
+//! What it deliberately does not do: read a clock, interpret an entry beyond its `received_at`,
+//! or decide when to checkpoint and to retain.
+
+pub mod checkpoint;
+mod directory;
+pub mod entry;
+mod follower;
+mod meta;
+mod storage;
+mod window;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+pub use self::checkpoint::{BlobKey, Blobs, Checkpoint, CheckpointDelta};
+pub use self::entry::Entry;
+pub use self::follower::Follower;
+pub use self::writer::{Record, Room, Writer};
+
+use self::directory::Directory;
+#[cfg(test)]
+pub(crate) use self::storage::memory;
+use self::storage::{Failure, Found, Reader, segments};
+use self::window::Window;
+use crate::position::{Cursor, JournalId, Partition, Position};
+
+/// Where the journal is kept, and its bounds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Its directory, of its own; made with mode 0700 if it is not there.
+    pub dir: PathBuf,
+    /// The partition whose journal it is. A directory belongs to one.
+    pub partition: Partition,
+    /// What it may take on disk, all in all. At least [`Settings::MAX_BYTES_MIN`].
+    pub max_bytes: u64,
+    /// Old entries go in segments of about this size: small beside the limit, so that letting one
+    /// go is a small step, and large enough that beginning one, which takes a few fsyncs, is rare.
+    pub segment_bytes: u64,
+    /// The newest entries kept in memory for followers, by their estimated size there. Less makes
+    /// followers read from disk sooner; it loses nothing.
+    pub memory_bytes: usize,
+    /// Entries younger than this stay, so that clients can resume, though nothing else needs them.
+    pub resume_window: Duration,
+}
+
+impl Settings {
+    /// 10 GiB: about 50 million messages of 200 bytes.
+    pub const MAX_BYTES_DEFAULT: u64 = 10 << 30;
+    /// 1 GiB. The storage's write-ahead log takes up to a quarter of it before it is cleared, and
+    /// for a while holds on to the files of as many entries that were let go.
+    pub const MAX_BYTES_MIN: u64 = 1 << 30;
+    /// 128 MiB: 80 of them in the default limit.
+    pub const SEGMENT_BYTES_DEFAULT: u64 = 128 << 20;
+    /// 64 MiB: several seconds at full ingest, so that a follower survives a pause in memory.
+    pub const MEMORY_BYTES_DEFAULT: usize = 64 << 20;
+    /// A day: a client that slept over night resumes without a new snapshot.
+    pub const RESUME_WINDOW_DEFAULT: Duration = Duration::from_secs(24 * 60 * 60);
+
+    /// The defaults, in `dir`.
+    #[must_use]
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            partition: Partition::FIRST,
+            max_bytes: Self::MAX_BYTES_DEFAULT,
+            segment_bytes: Self::SEGMENT_BYTES_DEFAULT,
+            memory_bytes: Self::MEMORY_BYTES_DEFAULT,
+            resume_window: Self::RESUME_WINDOW_DEFAULT,
+        }
+    }
+}
+
+/// Why the journal could not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configured limit is below what the storage itself takes.
+    #[error("max_bytes {max_bytes} of the journal is less than {}", Settings::MAX_BYTES_MIN)]
+    LimitTooSmall {
+        /// The configured limit.
+        max_bytes: u64,
+    },
+    /// Another process works on the directory.
+    #[error("the journal directory {} is locked: another process holds it", dir.display())]
+    Locked {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The directory holds something else.
+    #[error("{} is not empty and is not a journal's directory", dir.display())]
+    NotAJournal {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// The directory was written by a later version of the service.
+    #[error("the journal in {} has format {version}, newer than this service knows", dir.display())]
+    Newer {
+        /// The directory.
+        dir: PathBuf,
+        /// Its format.
+        version: u32,
+    },
+    /// The directory is another partition's.
+    #[error("the journal in {} is of partition {}, not {}", dir.display(), found.0, expected.0)]
+    OtherPartition {
+        /// The directory.
+        dir: PathBuf,
+        /// The partition of the settings.
+        expected: Partition,
+        /// The partition that wrote it.
+        found: Partition,
+    },
+    /// The directory could not be prepared.
+    #[error("{action} {}", path.display())]
+    Directory {
+        /// What was being done.
+        action: &'static str,
+        /// To which file or directory.
+        path: PathBuf,
+        /// What went wrong.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The storage failed. From a writer's call: the writer is broken now.
+    #[error("{action} the journal")]
+    Storage {
+        /// What was being done.
+        action: &'static str,
+        /// What went wrong.
+        #[source]
+        source: Failure,
+    },
+    /// An earlier write failed; the process must end.
+    #[error("writing the journal failed before; the process must end")]
+    Broken,
+    /// The commit would exceed the limit. Nothing was written, and the writer still works.
+    #[error("the journal has {disk_bytes} of at most {max_bytes} bytes on disk")]
+    Full {
+        /// What it has on disk.
+        disk_bytes: u64,
+        /// Its limit.
+        max_bytes: u64,
+    },
+    /// Bytes on disk are not an entry.
+    #[error("reading an entry of the journal")]
+    Entry(#[from] entry::DecodeEntryError),
+    /// Entries that should be there are not: the disk lost them.
+    #[error("the journal has a hole behind position {after}")]
+    Hole {
+        /// The last position before it.
+        after: Position,
+    },
+    /// Entries behind this position are no longer kept.
+    #[error("position {after} is too old: the journal begins at {first}")]
+    TooOld {
+        /// The position asked for.
+        after: Position,
+        /// The oldest entry kept.
+        first: Position,
+    },
+    /// The position was never reached here.
+    #[error("position {after} is beyond the journal, which ends at {last}")]
+    Beyond {
+        /// The position asked for.
+        after: Position,
+        /// The newest entry.
+        last: Position,
+    },
+    /// The cursor belongs to another history or partition.
+    #[error("the cursor is of journal {found}, partition {}, not of this one, {expected}", partition.0)]
+    Foreign {
+        /// The journal's id.
+        expected: JournalId,
+        /// The cursor's.
+        found: JournalId,
+        /// The cursor's partition.
+        partition: Partition,
+    },
+}
+
+impl Error {
+    fn storage(action: &'static str) -> impl FnOnce(Failure) -> Self {
+        move |source| Self::Storage { action, source }
+    }
+}
+
+/// A journal that was opened.
+pub struct Opened {
+    /// Its read side.
+    pub journal: Journal,
+    /// Its write side.
+    pub writer: Writer,
+    /// The last checkpoint, if one was ever made. Drop it once it is restored: it pins what
+    /// compaction could clear.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+/// Opens the journal in `settings.dir`, or begins a new one there.
+///
+/// Blocking. The directory is locked until every part of [`Opened`], and every [`Follower`] made
+/// from it, is dropped.
+///
+/// # Errors
+/// [`Error::Locked`] if another process has it; [`Error::NotAJournal`], [`Error::Newer`] and
+/// [`Error::OtherPartition`] if it holds something else; other errors if the disk fails or holds
+/// what a crash alone can't explain.
+pub fn open(settings: &Settings) -> Result<Opened, Error> {
+    if settings.max_bytes < Settings::MAX_BYTES_MIN {
+        return Err(Error::LimitTooSmall { max_bytes: settings.max_bytes });
+    }
+    let directory = Directory::open(&settings.dir)?;
+    let found = segments::open(&directory, settings)?;
+    Ok(assemble(settings, found, Some(directory)))
+}
+
+/// Builds a journal on any storage.
+fn assemble(settings: &Settings, found: Found, directory: Option<Directory>) -> Opened {
+    let Found { storage, reader, journal_id, last, checkpoint } = found;
+    let (progress, seen) = watch::channel(last);
+    let shared = Arc::new(Shared {
+        id: journal_id,
+        partition: settings.partition,
+        reader,
+        window: Mutex::new(Window::new(last, settings.memory_bytes)),
+        _directory: directory,
+    });
+    let checkpointed = checkpoint.as_ref().map_or(Position::START, |found| found.position);
+    let writer = Writer::new(settings, storage, Arc::clone(&shared), progress, checkpointed);
+    Opened { journal: Journal { shared, progress: seen }, writer, checkpoint }
+}
+
+/// What the writer, the readers and every follower share.
+struct Shared {
+    id: JournalId,
+    partition: Partition,
+    reader: Box<dyn Reader>,
+    /// The newest entries. Held for the copying of pointers only, never over a read or an await.
+    window: Mutex<Window>,
+    /// Declared last: the lock outlives the storage that it protects.
+    _directory: Option<Directory>,
+}
+
+impl Shared {
+    fn window(&self) -> std::sync::MutexGuard<'_, Window> {
+        // A window is consistent between any two of its operations.
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The entries behind `after` up to `last`, at least one and not much more than `bytes_max`.
+    fn read_disk(
+        &self,
+        after: Position,
+        last: Position,
+        bytes_max: usize,
+    ) -> Result<Vec<Arc<Entry>>, Error> {
+        let found = self.reader.read(after, last, bytes_max).map_err(Error::storage("reading"))?;
+        let mut expected = after.next();
+        let mut entries = Vec::with_capacity(found.len());
+        for (position, bytes) in found {
+            if position != expected {
+                break;
+            }
+            entries.push(Arc::new(entry::decode(position, &bytes)?));
+            expected = position.next();
+        }
+        if !entries.is_empty() || after == last {
+            return Ok(entries);
+        }
+        let first = self.reader.first();
+        if after.next() < first {
+            Err(Error::TooOld { after, first })
+        } else {
+            Err(Error::Hole { after })
+        }
+    }
+}
+
+/// The read side of a journal. Cheap to clone.
+#[derive(Clone)]
+pub struct Journal {
+    shared: Arc<Shared>,
+    progress: watch::Receiver<Position>,
+}
+
+impl Journal {
+    /// The identity of this history.
+    #[must_use]
+    pub fn journal_id(&self) -> JournalId {
+        self.shared.id
+    }
+
+    /// The partition.
+    #[must_use]
+    pub fn partition(&self) -> Partition {
+        self.shared.partition
+    }
+
+    /// The oldest entry that is kept; the one to come if there is none.
+    #[must_use]
+    pub fn first(&self) -> Position {
+        self.shared.reader.first()
+    }
+
+    /// The newest durable entry; [`Position::START`] before the first.
+    #[must_use]
+    pub fn last(&self) -> Position {
+        *self.progress.borrow()
+    }
+
+    /// The cursor of a follower that has done everything up to `position`.
+    #[must_use]
+    pub fn cursor(&self, position: Position) -> Cursor {
+        Cursor { journal_id: self.shared.id, partition: self.shared.partition, position }
+    }
+
+    /// What the journal has on disk, preallocated space included. Looks at every file: not for a
+    /// hot path.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] if the disk doesn't say.
+    pub fn disk_bytes(&self) -> Result<u64, Error> {
+        self.shared.reader.disk_bytes().map_err(Error::storage("measuring"))
+    }
+
+    /// Entries behind `after`, from disk: about `bytes_max` of them, at least one unless `after`
+    /// is the last. Blocking; for the replay at start.
+    ///
+    /// # Errors
+    /// [`Error::TooOld`], [`Error::Beyond`], [`Error::Hole`], or what the disk said.
+    pub fn read(&self, after: Position, bytes_max: usize) -> Result<Vec<Arc<Entry>>, Error> {
+        let last = self.check(after)?;
+        self.shared.read_disk(after, last, bytes_max)
+    }
+
+    /// A follower that begins behind `after`.
+    ///
+    /// # Errors
+    /// [`Error::TooOld`] if entries behind `after` are gone, [`Error::Beyond`] if `after` was
+    /// never reached.
+    pub fn follow(&self, after: Position) -> Result<Follower, Error> {
+        self.check(after)?;
+        Ok(Follower::new(Arc::clone(&self.shared), self.progress.clone(), after))
+    }
+
+    /// A follower that goes on where `cursor` stands.
+    ///
+    /// # Errors
+    /// [`Error::Foreign`] if the cursor is of another journal, and those of [`Journal::follow`].
+    pub fn resume(&self, cursor: Cursor) -> Result<Follower, Error> {
+        let Shared { id, partition, .. } = *self.shared;
+        if cursor.journal_id != id || cursor.partition != partition {
+            return Err(Error::Foreign {
+                expected: id,
+                found: cursor.journal_id,
+                partition: cursor.partition,
+            });
+        }
+        self.follow(cursor.position)
+    }
+
+    /// The last position, if `after` lies within the journal.
+    fn check(&self, after: Position) -> Result<Position, Error> {
+        let (first, last) = (self.first(), self.last());
+        if after > last {
+            Err(Error::Beyond { after, last })
+        } else if after.next() < first {
+            Err(Error::TooOld { after, first })
+        } else {
+            Ok(last)
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The two small records that the journal keeps about itself, with kind and version as every
+//! record has. Golden files under `tests/fixtures/journal` hold each version to its bytes.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::position::{JournalId, Partition, Position};
+
+/// What a directory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Identity {
+    /// The history it holds.
+    pub(super) journal_id: JournalId,
+    /// Whose it is.
+    pub(super) partition: Partition,
+}
+
+/// That a checkpoint is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct CheckpointMark {
+    /// What its blobs stand for.
+    pub(super) position: Position,
+}
+
+/// A record with its kind, and the key under which it is kept.
+pub(super) trait MetaRecord: Serialize + DeserializeOwned {
+    const KEY: &'static str;
+    const KIND: u8;
+    const VERSION: u8 = 1;
+}
+
+impl MetaRecord for Identity {
+    const KEY: &'static str = "identity";
+    const KIND: u8 = b'I';
+}
+
+impl MetaRecord for CheckpointMark {
+    const KEY: &'static str = "checkpoint";
+    const KIND: u8 = b'C';
+}
+
+/// Why bytes are not a record.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DecodeError {
+    #[error("record {key}: begins with {found:02x?}, not with kind and a known version")]
+    Header { key: &'static str, found: Vec<u8> },
+    #[error("record {key}: reading its body")]
+    Body {
+        key: &'static str,
+        #[source]
+        source: postcard::Error,
+    },
+}
+
+pub(super) fn encode<R: MetaRecord>(record: &R) -> Vec<u8> {
+    postcard::to_extend(record, vec![R::KIND, R::VERSION])
+        .expect("plain values into a growing buffer have no way to fail")
+}
+
+pub(super) fn decode<R: MetaRecord>(bytes: &[u8]) -> Result<R, DecodeError> {
+    match bytes {
+        [kind, version, body @ ..] if (*kind, *version) == (R::KIND, R::VERSION) => {
+            postcard::from_bytes(body).map_err(|source| DecodeError::Body { key: R::KEY, source })
+        }
+        other => {
+            let found = other.iter().take(2).copied().collect();
+            Err(DecodeError::Header { key: R::KEY, found })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check<R: MetaRecord + PartialEq + std::fmt::Debug>(record: &R, golden: &[u8]) {
+        assert_eq!(encode(record), golden);
+        assert_eq!(decode::<R>(golden).expect("golden"), *record);
+    }
+
+    #[test]
+    fn released_records_decode_and_encode_to_their_golden_bytes() {
+        let journal_id =
+            JournalId(uuid::Uuid::from_u128(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef));
+        check(
+            &Identity { journal_id, partition: Partition(300) },
+            include_bytes!("../../tests/fixtures/journal/identity.v1.bin"),
+        );
+        check(
+            &CheckpointMark { position: Position(1_234_567) },
+            include_bytes!("../../tests/fixtures/journal/checkpoint.v1.bin"),
+        );
+    }
+
+    #[test]
+    fn a_record_of_another_kind_or_version_is_refused() {
+        let mut bytes = encode(&CheckpointMark { position: Position(1) });
+        assert!(decode::<Identity>(&bytes).is_err());
+        bytes[1] = 2;
+        assert!(decode::<CheckpointMark>(&bytes).is_err());
+        assert!(decode::<CheckpointMark>(&[]).is_err());
+    }
+}
