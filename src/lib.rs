@@ -23,8 +23,8 @@
 //! - [`mqtt`]: the source; and the way back for verdicts
 //! - [`engine`]: decides, and does nothing else
 //! - [`journal`]: makes it durable, and lets followers read it
-//! - `partition`: runs engine and journal as one line
-//! - `hub`: the alerts that are open, and everybody who watches them
+//! - [`partition`]: runs engine and journal as one line
+//! - [`hub`]: the alerts that are open, and everybody who watches them
 //! - `store`: rows for history and for people with SQL
 //! - `grpc`, [`http`]: the doors
 //! - [`config`], [`telemetry`], [`readiness`], `cli`: what surrounds them
@@ -55,8 +55,10 @@ pub mod clock;
 pub mod config;
 pub mod engine;
 pub mod http;
+pub mod hub;
 pub mod journal;
 pub mod mqtt;
+pub mod partition;
 pub mod position;
 pub mod proto;
 pub mod readiness;

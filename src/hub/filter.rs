@@ -1,0 +1,67 @@
+//! Which alerts a watcher is shown: the caller's scope, and what the caller asked for.
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest, Sha256};
+
+use crate::engine::alerts::{Alert, AlertEvent};
+use crate::engine::input::Sites;
+use crate::vitals::{PatientId, Priority, SiteId};
+
+/// What a watcher wants, within what it may see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    /// The sites that the caller may see.
+    pub scope: Sites,
+    /// Only these sites; all in scope if empty.
+    pub sites: BTreeSet<SiteId>,
+    /// Only these patients; all in scope if empty.
+    pub patients: BTreeSet<PatientId>,
+    /// Only this priority and higher ones.
+    pub priority_min: Priority,
+}
+
+impl Filter {
+    /// Whether an open alert belongs into the watcher's snapshot.
+    #[must_use]
+    pub fn admits(&self, alert: &Alert) -> bool {
+        self.covers(alert) && alert.priority >= self.priority_min
+    }
+
+    /// Whether an event concerns the watcher: also one by which an alert falls below its priority.
+    #[must_use]
+    pub fn admits_event(&self, event: &AlertEvent) -> bool {
+        self.covers(&event.alert) && event.concerns(self.priority_min)
+    }
+
+    fn covers(&self, alert: &Alert) -> bool {
+        self.scope.include(&alert.site)
+            && (self.sites.is_empty() || self.sites.contains(&alert.site))
+            && (self.patients.is_empty() || self.patients.contains(&alert.patient))
+    }
+
+    /// A number by which a cursor knows its filter again. Scope counts too: what a caller was
+    /// not shown before, a cursor can't bring.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        let mut digest = Sha256::new();
+        let mut add = |text: &str| {
+            digest.update(text.as_bytes());
+            digest.update([0]);
+        };
+        match &self.scope {
+            Sites::All => add("*"),
+            Sites::Only(sites) => {
+                let sorted: BTreeSet<_> = sites.iter().collect();
+                sorted.into_iter().for_each(|site| add(site.as_str()));
+            }
+        }
+        add("/sites");
+        self.sites.iter().for_each(|site| add(site.as_str()));
+        add("/patients");
+        self.patients.iter().for_each(|patient| add(patient.as_str()));
+        add(self.priority_min.name());
+        let bytes = digest.finalize();
+        u64::from_be_bytes(bytes[..8].try_into().expect("a digest has 32 bytes"))
+    }
+}

@@ -1,0 +1,319 @@
+//! The hub on a real journal: what watchers are told, and when.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::*;
+use crate::clock::{SystemClock, Timestamp};
+use crate::engine::alerts::{AlertEvent, AlertId, Condition, Phase, Trigger};
+use crate::engine::input::{Event, Input, Publish, Sites};
+use crate::engine::output::Output;
+use crate::engine::profile::Scope;
+use crate::journal::{Record, Settings, Writer};
+use crate::vitals::{DeviceId, PatientId, PatientKey, Priority, Quantity, RuleId, SiteId, Vital};
+
+struct House {
+    journal: Journal,
+    writer: Writer,
+    position: Position,
+    hub: Handle,
+    running: tokio::task::JoinHandle<Result<(), journal::Error>>,
+    _dir: TempDir,
+}
+
+impl House {
+    fn new() -> Self {
+        let dir = TempDir::new().unwrap();
+        let opened = journal::open(&Settings::new(dir.path().join("journal"))).unwrap();
+        let (hub, handle) = Hub::new(
+            &opened.journal,
+            Position::START,
+            std::iter::empty(),
+            Arc::default(),
+            Arc::new(SystemClock),
+        )
+        .unwrap();
+        let running = tokio::spawn(hub.run());
+        let (journal, writer) = (opened.journal, opened.writer);
+        Self { journal, writer, position: Position::START, hub: handle, running, _dir: dir }
+    }
+
+    /// Journals one entry with these events.
+    fn journal(&mut self, events: &[(u8, Phase, Priority, Option<Priority>)]) {
+        self.position = self.position.next();
+        let publish = Publish {
+            topic: "t".to_owned(),
+            payload: Bytes::new(),
+            encoding: None,
+            correlation: None,
+            retained: false,
+        };
+        let input = Input { received_at: now(), event: Event::Publish(publish) };
+        let outputs = events.iter().map(|event| Output::Alert(Box::new(event_of(*event))));
+        let entry = Entry { position: self.position, input, outputs: outputs.collect() };
+        self.writer.commit(vec![Record::new(Arc::new(entry))]).unwrap();
+    }
+
+    fn watch(&self, filter: Filter, after: Option<OutputId>) -> Watch {
+        self.hub.watch(filter, after).unwrap()
+    }
+}
+
+/// A hub that does not run, on an empty journal, for tests of what stands before it.
+pub(crate) fn idle() -> Handle {
+    let dir = TempDir::new().unwrap();
+    let opened = journal::open(&Settings::new(dir.path().join("journal"))).unwrap();
+    let clock = Arc::new(SystemClock);
+    Hub::new(&opened.journal, Position::START, std::iter::empty(), Arc::default(), clock).unwrap().1
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_seconds(1_000_000)
+}
+
+fn event_of(
+    (patient, phase, priority, priority_before): (u8, Phase, Priority, Option<Priority>),
+) -> AlertEvent {
+    let quantity = Quantity::whole(100);
+    let alert = Alert {
+        id: AlertId(Uuid::from_u128(u128::from(patient))),
+        patient: PatientId::new(&format!("p{patient}")).unwrap(),
+        patient_key: PatientKey(u32::from(patient)),
+        site: SiteId::new(if patient < 100 { "north" } else { "south" }).unwrap(),
+        device: DeviceId::new("d").unwrap(),
+        rule: RuleId::new("hr").unwrap(),
+        rule_version: 1,
+        scope: Scope::Default,
+        vital: Vital::HeartRate,
+        limit: quantity,
+        priority,
+        condition: if phase.is_final() { Condition::Inactive } else { Condition::Active },
+        onset: now(),
+        raised_at: now(),
+        ended_at: None,
+        revision: 1,
+    };
+    let trigger = Trigger::Reading { measured_at: now(), value: quantity };
+    AlertEvent { phase, determined_at: now(), trigger, priority_before, alert }
+}
+
+fn everything() -> Filter {
+    Filter {
+        scope: Sites::All,
+        sites: BTreeSet::new(),
+        patients: BTreeSet::new(),
+        priority_min: Priority::Low,
+    }
+}
+
+const START: Phase = Phase::Start;
+const END: Phase = Phase::End;
+
+fn start(patient: u8) -> (u8, Phase, Priority, Option<Priority>) {
+    (patient, START, Priority::Medium, None)
+}
+
+fn end(patient: u8) -> (u8, Phase, Priority, Option<Priority>) {
+    (patient, END, Priority::Medium, Some(Priority::Medium))
+}
+
+/// Reads updates up to and including the `count`-th event, in short words.
+async fn told(watch: &mut Watch, count: usize) -> (Vec<String>, OutputId) {
+    let mut words = Vec::new();
+    let mut events = 0;
+    let mut after = OutputId::default();
+    while events < count {
+        let next = tokio::time::timeout(Duration::from_secs(10), watch.next());
+        match next.await.expect("an update is due").unwrap().expect("the hub runs") {
+            Update::Snapshot(open) => {
+                let open: Vec<_> = open.iter().map(|alert| alert.patient.to_string()).collect();
+                words.push(format!("[{}]", open.join(" ")));
+            }
+            Update::Live { last } => {
+                after = last;
+                words.push("live".to_owned());
+                events += usize::from(count == 1 && words.len() > 1 && words[0].starts_with('['));
+            }
+            Update::Event(event) => {
+                after = event.id;
+                events += 1;
+                words.push(format!("{} {}", event.event.phase.name(), event.event.alert.patient));
+            }
+            Update::Heartbeat(_) => {}
+        }
+    }
+    (words, after)
+}
+
+#[tokio::test]
+async fn a_new_watcher_gets_what_is_open_and_then_what_happens() {
+    let mut house = House::new();
+    house.journal(&[start(1), start(2)]);
+    house.journal(&[end(1)]);
+    let mut first = house.watch(everything(), Some(OutputId::default()));
+    told(&mut first, 3).await;
+    let mut watch = house.watch(everything(), None);
+    let (words, _) = told(&mut watch, 1).await;
+    assert_eq!(words, ["[p2]", "live"]);
+    house.journal(&[start(3)]);
+    assert_eq!(told(&mut watch, 1).await.0, ["start p3"]);
+}
+
+#[tokio::test]
+async fn who_resumes_gets_exactly_what_came_after_the_cursor() {
+    let mut house = House::new();
+    house.journal(&[start(1), start(2), start(3)]);
+    let after = OutputId { position: Position(1), index: 0 };
+    let mut watch = house.watch(everything(), Some(after));
+    house.journal(&[end(2)]);
+    // `live` stands somewhere among them, depending on how far the hub was.
+    let (mut words, _) = told(&mut watch, 3).await;
+    words.retain(|word| word != "live");
+    assert_eq!(words, ["start p2", "start p3", "end p2"]);
+}
+
+#[tokio::test]
+async fn what_left_memory_comes_from_the_journal() {
+    let mut house = House::new();
+    house.journal(&[start(1)]);
+    // A hub that begins here remembers nothing before.
+    let (hub, handle) = Hub::new(
+        &house.journal,
+        house.position,
+        std::iter::empty(),
+        Arc::default(),
+        Arc::new(SystemClock),
+    )
+    .unwrap();
+    let running = tokio::spawn(hub.run());
+    let mut watch = handle.watch(everything(), Some(OutputId::default())).unwrap();
+    assert_eq!(told(&mut watch, 1).await.0, ["start p1"]);
+    house.journal(&[end(1)]);
+    assert_eq!(told(&mut watch, 1).await.0.last().unwrap(), "end p1");
+    drop(house.writer);
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_alert_that_falls_below_the_filter_is_still_told() {
+    let mut house = House::new();
+    let high = Filter { priority_min: Priority::High, ..everything() };
+    let mut watch = house.watch(high, Some(OutputId::default()));
+    house.journal(&[start(1)]);
+    house.journal(&[(1, Phase::Escalate, Priority::High, Some(Priority::Medium))]);
+    house.journal(&[(1, Phase::Deescalate, Priority::Medium, Some(Priority::High))]);
+    house.journal(&[end(1)]);
+    house.journal(&[(2, START, Priority::High, None)]);
+    let words: Vec<_> =
+        told(&mut watch, 3).await.0.into_iter().filter(|word| word != "live").collect();
+    assert_eq!(words, ["escalate p1", "deescalate p1", "start p2"]);
+}
+
+#[tokio::test]
+async fn another_sites_alerts_are_not_shown() {
+    let mut house = House::new();
+    let sites = Sites::Only(vec![SiteId::new("south").unwrap()]);
+    let mut watch = house.watch(Filter { scope: sites, ..everything() }, Some(OutputId::default()));
+    house.journal(&[start(1), start(101)]);
+    let words = told(&mut watch, 1).await.0;
+    assert_eq!(words.last().unwrap(), "start p101");
+    assert!(!words.contains(&"start p1".to_owned()));
+}
+
+/// A burst that no queue holds, while another watcher reads along.
+async fn burst(house: &mut House) -> Watch {
+    let mut asleep = house.watch(everything(), None);
+    let mut awake = house.watch(everything(), None);
+    told(&mut asleep, 1).await;
+    told(&mut awake, 1).await;
+    for _ in 0..20 {
+        house.journal(&[start(1); 100]);
+        told(&mut awake, 100).await;
+    }
+    asleep
+}
+
+#[tokio::test]
+async fn a_watcher_that_never_reads_is_closed_and_the_rest_notice_nothing() {
+    let mut house = House::new();
+    house.hub.patience = Duration::ZERO;
+    let mut asleep = burst(&mut house).await;
+    let mut given = OutputId::default();
+    let mut events = 0;
+    let ended = loop {
+        match asleep.next().await {
+            Ok(Some(Update::Event(event))) => (given, events) = (event.id, events + 1),
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("the hub is still there"),
+            Err(ended) => break ended,
+        }
+    };
+    let Ended::Lagged { last, .. } = ended else { panic!("{ended}") };
+    assert_eq!(last, given, "it can resume behind the last event that it was given");
+    assert!(events <= 1024, "the queue is bounded");
+}
+
+#[tokio::test]
+async fn a_watcher_that_comes_back_after_a_burst_has_missed_nothing() {
+    let mut house = House::new();
+    let mut asleep = burst(&mut house).await;
+    let mut given = Vec::new();
+    while given.len() < 2000 {
+        if let Some(Update::Event(event)) = asleep.next().await.unwrap() {
+            given.push(event.id);
+        }
+    }
+    assert!(given.is_sorted_by(|before, after| before < after), "in order, and none twice");
+}
+
+#[tokio::test]
+async fn every_stream_ends_with_the_journal() {
+    let house = House::new();
+    let mut watch = house.watch(everything(), None);
+    told(&mut watch, 1).await;
+    drop(house.writer);
+    house.running.await.unwrap().unwrap();
+    assert!(matches!(watch.next().await, Ok(None)));
+}
+
+#[tokio::test]
+async fn a_cursor_beyond_the_journal_is_an_error_at_once() {
+    let house = House::new();
+    let after = OutputId { position: Position(9), index: 0 };
+    assert!(house.hub.watch(everything(), Some(after)).is_err());
+}
+
+#[tokio::test]
+async fn a_watcher_ahead_of_the_hub_gets_nothing_twice_and_no_older_cursor() {
+    let mut house = House::new();
+    let clock = Arc::new(SystemClock);
+    let (mut behind, _handle) =
+        Hub::new(&house.journal, Position::START, std::iter::empty(), Arc::default(), clock)
+            .unwrap();
+    house.journal(&[start(1)]);
+    // The watcher has read the first entry itself before this hub came to it.
+    let after = view::end_of(Position(1));
+    let (joined, answer) = oneshot::channel();
+    behind.join(Join { filter: everything(), after: Some(after), joined });
+    let Ok(Joined::In(mut queue)) = answer.await else { panic!("there is room") };
+    behind.beat();
+    let running = tokio::spawn(behind.run());
+    house.journal(&[end(1)]);
+    let mut words = Vec::new();
+    while words.len() < 3 {
+        let watcher::Next::Update(update) = queue.next().await else { panic!("the hub runs") };
+        words.push(match update {
+            Update::Live { last } => format!("live {}", last >= after),
+            Update::Heartbeat(heartbeat) => format!("heartbeat {}", heartbeat.last >= after),
+            Update::Event(event) => event.event.phase.name().to_owned(),
+            Update::Snapshot(_) => panic!("who resumes gets none"),
+        });
+    }
+    assert_eq!(words, ["live true", "heartbeat true", "end"]);
+    drop(house.writer);
+    running.await.unwrap().unwrap();
+}

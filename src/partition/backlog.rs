@@ -1,0 +1,37 @@
+//! How far behind the partition is: what it has taken in and not yet committed.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+
+/// The receipt of the first input of each batch that is not durable yet, the oldest first. There
+/// are never more batches than the engine and the committer hold between them.
+#[derive(Debug, Default)]
+pub struct Backlog {
+    batches: Mutex<VecDeque<Timestamp>>,
+}
+
+impl Backlog {
+    /// For how long the oldest input that is not durable has waited; zero if there is none.
+    #[must_use]
+    pub fn age(&self, now: Timestamp) -> Duration {
+        self.lock().front().map_or(Duration::ZERO, |oldest| now.since(*oldest))
+    }
+
+    /// A batch begins with an input received then.
+    pub(super) fn enter(&self, received_at: Timestamp) {
+        self.lock().push_back(received_at);
+    }
+
+    /// The oldest batch is durable.
+    pub(super) fn leave(&self) {
+        self.lock().pop_front();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Timestamp>> {
+        // Consistent between any two of its operations.
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,160 @@
+//! From the last checkpoint and the entries behind it to the state at the journal's end.
+//!
+//! Replaying emits nothing: the outputs stand in the journal already. They are compared all the
+//! same, so that an engine that decides otherwise than the one that wrote them is noticed.
+
+use tracing::{info, warn};
+
+use super::Error;
+use crate::engine::input::Event;
+use crate::engine::snapshot::{BlobKey, Kind, Restoration};
+use crate::engine::{self, State};
+use crate::journal::{Checkpoint, Entry, Journal};
+use crate::position::Position;
+
+/// Entries read from disk at once.
+const READ_BYTES_MAX: usize = 4 << 20;
+
+/// The state at the journal's end.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// The state.
+    pub state: State,
+    /// The last entry applied to it.
+    pub position: Position,
+    /// How much was replayed: counts towards the next checkpoint.
+    pub(super) replayed_bytes: usize,
+}
+
+/// Restores the checkpoint, if there is one, and replays the journal behind it. Blocking.
+///
+/// # Errors
+/// [`Error`] if the disk fails, or holds what this service doesn't understand.
+pub fn recover(journal: &Journal, checkpoint: Option<Checkpoint>) -> Result<Recovered, Error> {
+    let mut recovered = match checkpoint {
+        Some(checkpoint) => restore(checkpoint)?,
+        None => Recovered::default(),
+    };
+    let restored = recovered.position;
+    let mut differing = 0_u64;
+    while recovered.position < journal.last() {
+        for entry in journal.read(recovered.position, READ_BYTES_MAX)? {
+            let mut outputs = Vec::with_capacity(entry.outputs.len());
+            engine::apply(&mut recovered.state, &entry.input, &mut outputs);
+            differing += u64::from(outputs != entry.outputs);
+            recovered.position = entry.position;
+            recovered.replayed_bytes += weight(&entry);
+        }
+    }
+    info!(checkpoint = %restored, position = %recovered.position, "state recovered");
+    if differing > 0 {
+        warn!(differing, "this engine decides otherwise than the one that wrote the journal");
+    }
+    Ok(recovered)
+}
+
+/// About how many bytes an entry takes in the journal: what counts towards the next checkpoint.
+fn weight(entry: &Entry) -> usize {
+    let payload = match &entry.input.event {
+        Event::Publish(publish) => publish.payload.len(),
+        _ => 0,
+    };
+    std::mem::size_of::<Entry>() + payload + std::mem::size_of_val(&*entry.outputs)
+}
+
+fn restore(checkpoint: Checkpoint) -> Result<Recovered, Error> {
+    let mut restoration = Restoration::default();
+    for blob in checkpoint.blobs {
+        let (key, bytes) = blob?;
+        let kind = Kind::from_byte(key.kind).ok_or(Error::UnknownBlob { kind: key.kind })?;
+        let id = u32::try_from(key.id).map_err(|_| Error::UnknownBlob { kind: key.kind })?;
+        restoration.add(BlobKey { kind, id }, &bytes)?;
+    }
+    let (state, position) = (restoration.finish(), checkpoint.position);
+    Ok(Recovered { state, position, replayed_bytes: 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tempfile::TempDir;
+    use tokio::sync::watch;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::clock::{Clock, SystemClock};
+    use crate::engine::input::{Action, Command, Principal, Role, Settings, Sites};
+    use crate::engine::output::Refusal;
+    use crate::journal;
+    use crate::partition::{Handle, Partition, Surroundings, handle};
+    use crate::vitals::SiteId;
+
+    fn create(site: &str) -> Command {
+        let principal =
+            Principal { subject: "anna".to_owned(), role: Role::Admin, sites: Sites::All };
+        let action = Action::CreateSite {
+            site: SiteId::new(site).unwrap(),
+            display_name: String::new(),
+            time_zone: "UTC".to_owned(),
+        };
+        Command { principal, action }
+    }
+
+    /// Opens the journal, runs a partition on it while `work` goes on, and ends it.
+    async fn run<F: Future<Output = ()>>(
+        dir: &TempDir,
+        work: impl FnOnce(Handle, Position) -> F,
+    ) -> Position {
+        let settings = journal::Settings::new(dir.path().join("journal"));
+        let opened = journal::open(&settings).unwrap();
+        let recovered = recover(&opened.journal, opened.checkpoint).unwrap();
+        let position = recovered.position;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let (_, stored) = watch::channel(Position::START);
+        let surroundings = Surroundings {
+            stored,
+            backlog: Arc::default(),
+            stopping: CancellationToken::new(),
+            clock: clock.clone(),
+        };
+        let (partition, inbox) =
+            Partition::new(recovered, opened.writer, Settings::default(), surroundings);
+        let running = tokio::spawn(partition.run());
+        work(handle(&inbox, clock), position).await;
+        drop(inbox);
+        running.await.unwrap().unwrap();
+        opened.journal.last()
+    }
+
+    #[tokio::test]
+    async fn what_was_answered_is_there_after_a_restart() {
+        let dir = TempDir::new().unwrap();
+        let last = run(&dir, |handle, _| async move {
+            assert!(handle.submit(create("north")).await.unwrap().is_ok());
+        })
+        .await;
+        run(&dir, |handle, position| async move {
+            assert_eq!(position, last, "the last checkpoint leads to the end");
+            let again = handle.submit(create("north")).await.unwrap();
+            assert!(matches!(again, Err(Refusal::AlreadyExists { .. })), "{again:?}");
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn commands_are_answered_while_others_share_their_commit() {
+        let dir = TempDir::new().unwrap();
+        run(&dir, |handle, _| async move {
+            let mut callers = tokio::task::JoinSet::new();
+            for number in 0..200 {
+                let handle = handle.clone();
+                callers.spawn(async move {
+                    handle.submit(create(&format!("site-{number}"))).await.unwrap().is_ok()
+                });
+            }
+            assert!(callers.join_all().await.into_iter().all(|done| done));
+        })
+        .await;
+    }
+}
