@@ -25,7 +25,7 @@
 //! - [`journal`]: makes it durable, and lets followers read it
 //! - [`partition`]: runs engine and journal as one line
 //! - [`hub`]: the alerts that are open, and everybody who watches them
-//! - `store`: rows for history and for people with SQL
+//! - [`store`]: rows for history and for people with SQL
 //! - `grpc`, [`http`]: the doors
 //! - [`config`], [`telemetry`], [`readiness`], `cli`: what surrounds them
 //! - `service`: the composition root, the only one who knows everyone
@@ -62,5 +62,6 @@ pub mod partition;
 pub mod position;
 pub mod proto;
 pub mod readiness;
+pub mod store;
 pub mod telemetry;
 pub mod vitals;

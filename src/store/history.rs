@@ -1,0 +1,149 @@
+//! The way to read: what was measured of a patient, page by page.
+//!
+//! Promises: a caller sees a patient of the sites they may see, decided inside the statement that
+//! reads, and nothing tells an unknown patient from one elsewhere. Pages follow measured time, and
+//! together hold each row once: one that was there when the first page was read is never left out
+//! and never repeated, whatever is inserted meanwhile.
+
+use std::sync::Arc;
+
+use super::page::Page;
+use super::row;
+use super::settings::Kind;
+use super::{Settings, postgres, sqlite};
+use crate::clock::Timestamp;
+use crate::engine::input::Sites;
+use crate::engine::output::Quality;
+use crate::vitals::{DeviceId, PatientId, Value, Vital};
+
+/// A page holds no more readings than this, however many are asked for.
+pub const PAGE_SIZE_MAX: u32 = 10_000;
+
+/// Readings of the past.
+#[tonic::async_trait]
+pub trait History: Send + Sync {
+    /// A page of a patient's readings, by measured time, then vital, then device. Cancel safe.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    async fn list_readings(&self, query: ReadingsQuery) -> Result<ReadingsPage, HistoryError>;
+}
+
+/// Which readings, and which page of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadingsQuery {
+    /// Whose.
+    pub patient: PatientId,
+    /// The sites that the caller may see.
+    pub sites: Sites,
+    /// Only these vitals; all if there are none.
+    pub vitals: Vec<Vital>,
+    /// Measured from here on, inclusive.
+    pub from: Timestamp,
+    /// Measured before this.
+    pub until: Timestamp,
+    /// Readings of a page, from 1 to [`PAGE_SIZE_MAX`]; what lies outside is brought inside. It
+    /// may change from page to page.
+    pub page_size: u32,
+    /// The token of the page before; it belongs to the same patient, vitals and times.
+    pub page_token: Option<String>,
+}
+
+/// A page of readings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadingsPage {
+    /// The readings.
+    pub readings: Vec<StoredReading>,
+    /// What asks for the next page, if there is one.
+    pub next_page_token: Option<String>,
+}
+
+/// A reading as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredReading {
+    /// When it was measured.
+    pub measured_at: Timestamp,
+    /// What was measured.
+    pub vital: Vital,
+    /// What measured it.
+    pub device: DeviceId,
+    /// What it says.
+    pub value: Value,
+    /// What is to be known about its worth.
+    pub quality: Quality,
+    /// When the service received it.
+    pub received_at: Timestamp,
+    /// When it was written to the database.
+    pub stored_at: Timestamp,
+}
+
+/// Why there is no page.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HistoryError {
+    /// The database is away or too slow.
+    #[error("the history is unavailable: {reason}")]
+    Unavailable {
+        /// Why.
+        reason: String,
+    },
+    /// The page token is not one of ours, or belongs to another query.
+    #[error("the page token does not belong to this query")]
+    InvalidPageToken,
+    /// No such patient, or none at these sites.
+    #[error("no such patient")]
+    UnknownPatient,
+}
+
+/// The history in a database. Connects when it is asked, not before.
+#[must_use]
+pub fn open_history(settings: &Settings) -> Arc<dyn History> {
+    match &settings.url.0 {
+        Kind::Postgres(config) => Arc::new(postgres::history(config, settings)),
+        Kind::Sqlite(path) => Arc::new(sqlite::history(path, settings)),
+    }
+}
+
+/// A row as both databases give it.
+#[derive(Clone, Debug)]
+pub(super) struct RawReading {
+    pub(super) measured_at: Timestamp,
+    pub(super) received_at: Timestamp,
+    pub(super) stored_at: Timestamp,
+    pub(super) value: Option<f64>,
+    pub(super) device_key: i32,
+    pub(super) quality: i32,
+    pub(super) vital: i16,
+    pub(super) absent: i16,
+    /// `None` if the device has no row.
+    pub(super) device: Option<String>,
+}
+
+impl RawReading {
+    fn read(&self) -> Option<StoredReading> {
+        let vital = row::vital_of(self.vital)?;
+        Some(StoredReading {
+            measured_at: self.measured_at,
+            vital,
+            device: DeviceId::new(self.device.as_deref()?).ok()?,
+            value: row::value_of(vital, self.value, self.absent)?,
+            quality: row::quality_of(self.quality)?,
+            received_at: self.received_at,
+            stored_at: self.stored_at,
+        })
+    }
+}
+
+pub(super) fn unavailable(reason: impl Into<String>) -> HistoryError {
+    HistoryError::Unavailable { reason: reason.into() }
+}
+
+/// The page that the rows found make: up to its size of them, with a token if there are more.
+pub(super) fn page_of(page: &Page, rows: &[RawReading]) -> Result<ReadingsPage, HistoryError> {
+    let shown = &rows[..rows.len().min(page.size())];
+    let readings = shown.iter().map(RawReading::read).collect::<Option<Vec<_>>>();
+    let more = rows.len() > shown.len();
+    Ok(ReadingsPage {
+        readings: readings.ok_or_else(|| unavailable("a stored reading makes no sense"))?,
+        next_page_token: if more { page.next_token(shown) } else { None },
+    })
+}

@@ -1,0 +1,163 @@
+//! Brings the schema up to date, once per connection, under one lock and in one transaction.
+//!
+//! The hypertable's path has not been tried by the project's own tests, because TimescaleDB is not
+//! among Debian's packages; it is kept to two statements. Where the server offers the extension
+//! but the role may not create it, this fails and says so, instead of choosing partitions for
+//! good.
+
+use tokio_postgres::{Client, Transaction};
+use tracing::info;
+
+use super::types::Time;
+use super::{SCHEMA, away};
+use crate::clock::{Clock, SystemClock};
+use crate::store::database::Failure;
+use crate::store::migration::{Applied, Migration, pending};
+use crate::vitals::Vital;
+
+/// Any number, the same in every version of the service: "pulsewrd".
+const LOCK: i64 = i64::from_be_bytes(*b"pulsewrd");
+
+/// How `readings` is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// Range partitions by day, made by us.
+    Partitioned,
+    /// A hypertable of TimescaleDB.
+    Hypertable,
+}
+
+const TABLES: &str = include_str!("migrations/V1__tables.sql");
+
+const PARTITIONED: &[Migration] = &[Migration {
+    version: 1,
+    name: "first_light",
+    parts: &[include_str!("migrations/V1__partitioned.sql"), TABLES],
+}];
+
+const HYPERTABLE: &[Migration] = &[Migration {
+    version: 1,
+    name: "first_light",
+    parts: &[include_str!("migrations/V1__hypertable.sql"), TABLES],
+}];
+
+impl Layout {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Partitioned => "partitioned",
+            Self::Hypertable => "hypertable",
+        }
+    }
+
+    fn from_name(name: &str) -> Result<Self, Failure> {
+        [Self::Partitioned, Self::Hypertable]
+            .into_iter()
+            .find(|layout| layout.name() == name)
+            .ok_or_else(|| Failure::Away(format!("store_meta names an unknown layout {name:?}")))
+    }
+
+    const fn migrations(self) -> &'static [Migration] {
+        match self {
+            Self::Partitioned => PARTITIONED,
+            Self::Hypertable => HYPERTABLE,
+        }
+    }
+}
+
+/// Applies what is missing, and says how `readings` is laid out.
+pub(super) async fn migrate(client: &mut Client) -> Result<Layout, Failure> {
+    let transaction = client.transaction().await.map_err(|error| away(&error))?;
+    execute(&transaction, &format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
+    prepare_history(&transaction).await?;
+    let layout = layout(&transaction).await?;
+    let applied = applied(&transaction).await?;
+    for migration in pending(layout.migrations(), &applied)? {
+        apply(&transaction, migration).await?;
+        info!(version = migration.version, name = migration.name, "store schema migrated");
+    }
+    execute(&transaction, &vitals_sql()).await?;
+    transaction.commit().await.map_err(|error| away(&error))?;
+    Ok(layout)
+}
+
+async fn execute(transaction: &Transaction<'_>, sql: &str) -> Result<(), Failure> {
+    transaction.batch_execute(sql).await.map_err(|error| away(&error))
+}
+
+async fn exists(transaction: &Transaction<'_>, what: &str) -> Result<bool, Failure> {
+    let sql = format!("SELECT EXISTS ({what})");
+    let row = transaction.query_one(&sql, &[]).await.map_err(|error| away(&error))?;
+    row.try_get(0).map_err(|error| away(&error))
+}
+
+/// The tables that tell what was done. `IF NOT EXISTS` is not enough: it asks for the right to
+/// create before it looks.
+async fn prepare_history(transaction: &Transaction<'_>) -> Result<(), Failure> {
+    if !exists(transaction, "SELECT FROM pg_namespace WHERE nspname = 'pulseward'").await? {
+        execute(transaction, "CREATE SCHEMA pulseward").await?;
+    }
+    if exists(transaction, "SELECT WHERE to_regclass('pulseward.store_meta') IS NULL").await? {
+        let sql = "CREATE TABLE pulseward.store_meta (
+                name text PRIMARY KEY,
+                value text NOT NULL
+            );
+            CREATE TABLE pulseward.schema_migrations (
+                version integer PRIMARY KEY,
+                name text NOT NULL,
+                digest text NOT NULL,
+                applied_at timestamptz NOT NULL
+            )";
+        execute(transaction, sql).await?;
+    }
+    Ok(())
+}
+
+/// The layout on record, or the one that this server allows, which then is put on record.
+async fn layout(transaction: &Transaction<'_>) -> Result<Layout, Failure> {
+    let sql = "SELECT value FROM pulseward.store_meta WHERE name = 'layout'";
+    if let Some(row) = transaction.query_opt(sql, &[]).await.map_err(|error| away(&error))? {
+        return Layout::from_name(row.try_get(0).map_err(|error| away(&error))?);
+    }
+    let offered = "SELECT FROM pg_available_extensions WHERE name = 'timescaledb'";
+    let layout = if exists(transaction, offered).await? {
+        execute(transaction, "CREATE EXTENSION IF NOT EXISTS timescaledb").await?;
+        Layout::Hypertable
+    } else {
+        Layout::Partitioned
+    };
+    let sql = "INSERT INTO pulseward.store_meta (name, value) VALUES ('layout', $1)";
+    transaction.execute(sql, &[&layout.name()]).await.map_err(|error| away(&error))?;
+    info!(layout = layout.name(), "store layout chosen, for good");
+    Ok(layout)
+}
+
+async fn applied(transaction: &Transaction<'_>) -> Result<Vec<Applied>, Failure> {
+    let sql = "SELECT version, name, digest FROM pulseward.schema_migrations ORDER BY version";
+    let rows = transaction.query(sql, &[]).await.map_err(|error| away(&error))?;
+    let read = |row: &tokio_postgres::Row| {
+        Ok(Applied { version: row.try_get(0)?, name: row.try_get(1)?, digest: row.try_get(2)? })
+    };
+    rows.iter().map(read).collect::<Result<_, _>>().map_err(|error| away(&error))
+}
+
+async fn apply(transaction: &Transaction<'_>, migration: &Migration) -> Result<(), Failure> {
+    for part in migration.parts {
+        execute(transaction, part).await?;
+    }
+    let sql = "INSERT INTO pulseward.schema_migrations (version, name, digest, applied_at)
+        VALUES ($1, $2, $3, $4)";
+    let now = Time(SystemClock.now());
+    transaction
+        .execute(sql, &[&migration.version, &migration.name, &migration.digest(), &now])
+        .await
+        .map_err(|error| away(&error))?;
+    Ok(())
+}
+
+/// The names and units behind the numbers, from the one place that knows them.
+fn vitals_sql() -> String {
+    let rows = Vital::ALL
+        .map(|vital| format!("({}, '{}', '{}')", vital.number(), vital.name(), vital.unit().ucum()))
+        .join(", ");
+    format!("INSERT INTO {SCHEMA}vitals (vital, name, unit) VALUES {rows} ON CONFLICT DO NOTHING")
+}

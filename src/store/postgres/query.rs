@@ -1,0 +1,149 @@
+//! History from Postgres, over a small pool that the follower has no part in.
+//!
+//! Each query is one statement: the site check, the rows and their devices come from one
+//! snapshot. For each vital the index gives the rows in order, so that a page costs what it shows,
+//! not what the range holds.
+
+use std::time::Duration;
+
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use tokio::time::{Instant, timeout_at};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Config, NoTls, Row};
+
+use super::types::Time;
+use super::{prepared, reason};
+use crate::engine::input::Sites;
+use crate::store::Settings;
+use crate::store::history::{
+    History, HistoryError, RawReading, ReadingsPage, ReadingsQuery, page_of, unavailable,
+};
+use crate::store::page::Page;
+
+/// One row of nulls when the patient is known and has no readings; no row when not known.
+const LIST_READINGS: &str = "
+    WITH patient AS (
+        SELECT p.patient_key
+        FROM pulseward.patients p JOIN pulseward.sites s USING (site_key)
+        WHERE p.patient_id = $1 AND ($2::text[] IS NULL OR s.site_id = ANY ($2))
+    )
+    SELECT page.measured_at, page.received_at, page.stored_at, page.value, page.device_key,
+           page.quality, page.vital, page.absent, d.device_id
+    FROM patient
+    LEFT JOIN LATERAL (
+        SELECT found.*
+        FROM unnest($3::smallint[]) AS wanted (number)
+        CROSS JOIN LATERAL (
+            SELECT r.*
+            FROM pulseward.readings r
+            WHERE r.patient_key = patient.patient_key AND r.vital = wanted.number
+              AND r.measured_at >= $4 AND r.measured_at < $5
+              AND (r.measured_at > $4 OR (r.vital, r.device_key) >= ($6, $7))
+            ORDER BY r.measured_at, r.device_key, r.received_at, r.stored_at,
+                     r.absent, r.value, r.quality
+            LIMIT $8::bigint + $9
+        ) found
+        ORDER BY found.measured_at, found.vital, found.device_key, found.received_at,
+                 found.stored_at, found.absent, found.value, found.quality
+        OFFSET $8 LIMIT $9
+    ) page ON true
+    LEFT JOIN pulseward.devices d USING (device_key)
+    ORDER BY page.measured_at, page.vital, page.device_key, page.received_at,
+             page.stored_at, page.absent, page.value, page.quality";
+
+struct PostgresHistory {
+    pool: Pool,
+    timeout: Duration,
+}
+
+/// The history behind a URL.
+pub(in crate::store) fn history(config: &Config, settings: &Settings) -> impl History + use<> {
+    let timeout = settings.query_timeout;
+    let options =
+        format!("-c statement_timeout={} -c default_transaction_read_only=on", timeout.as_millis());
+    let config = prepared(config, settings, "pulseward history", &options);
+    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    let pool = Pool::builder(Manager::from_config(config, NoTls, recycling))
+        .max_size(settings.query_connections_max)
+        .runtime(Runtime::Tokio1)
+        .build()
+        .expect("a pool without timeouts of its own can't fail to be built");
+    PostgresHistory { pool, timeout }
+}
+
+#[tonic::async_trait]
+impl History for PostgresHistory {
+    async fn list_readings(&self, query: ReadingsQuery) -> Result<ReadingsPage, HistoryError> {
+        let page = Page::of(&query)?;
+        let deadline = Instant::now() + self.timeout;
+        let slow = || unavailable("the database did not answer in time");
+        let client = timeout_at(deadline, self.pool.get()).await.map_err(|_| slow())?;
+        let client = client.map_err(|error| unavailable(connecting(&error)))?;
+        let Ok(rows) = timeout_at(deadline, list(&client, &query, &page)).await else {
+            // Not fit for the next caller: its answer is still under way.
+            drop(Object::take(client));
+            return Err(slow());
+        };
+        let rows = rows.map_err(|error| unavailable(reason(&error)))?;
+        page_of(&page, &found(&rows)?)
+    }
+}
+
+fn connecting(error: &deadpool_postgres::PoolError) -> String {
+    match error {
+        deadpool_postgres::PoolError::Backend(error) => reason(error),
+        other => crate::store::chain(other),
+    }
+}
+
+async fn list(
+    client: &Object,
+    query: &ReadingsQuery,
+    page: &Page,
+) -> Result<Vec<Row>, tokio_postgres::Error> {
+    let statement = client.prepare_cached(LIST_READINGS).await?;
+    let sites: Option<Vec<&str>> = match &query.sites {
+        Sites::All => None,
+        Sites::Only(sites) => Some(sites.iter().map(|site| site.as_str()).collect()),
+    };
+    let start = page.start;
+    let values: [&(dyn ToSql + Sync); 9] = [
+        &query.patient.as_str(),
+        &sites,
+        &page.vitals,
+        &Time(start.measured_at),
+        &Time(query.until),
+        &start.vital,
+        &start.device_key,
+        &i64::from(start.skip),
+        &page.rows(),
+    ];
+    client.query(&statement, &values).await
+}
+
+fn found(rows: &[Row]) -> Result<Vec<RawReading>, HistoryError> {
+    let read: Result<Option<Vec<_>>, _> = rows.iter().map(reading).collect();
+    match read {
+        Ok(_) if rows.is_empty() => Err(HistoryError::UnknownPatient),
+        Ok(readings) => Ok(readings.unwrap_or_default()),
+        Err(error) => Err(unavailable(reason(&error))),
+    }
+}
+
+/// `None` for the row of nulls.
+fn reading(row: &Row) -> Result<Option<RawReading>, tokio_postgres::Error> {
+    let Some(Time(measured_at)) = row.try_get(0)? else {
+        return Ok(None);
+    };
+    Ok(Some(RawReading {
+        measured_at,
+        received_at: row.try_get::<_, Time>(1)?.0,
+        stored_at: row.try_get::<_, Time>(2)?.0,
+        value: row.try_get(3)?,
+        device_key: row.try_get(4)?,
+        quality: row.try_get(5)?,
+        vital: row.try_get(6)?,
+        absent: row.try_get(7)?,
+        device: row.try_get(8)?,
+    }))
+}

@@ -1,0 +1,475 @@
+//! Outputs as rows: the one place that knows tables, columns and what stands in them.
+//!
+//! Readings keep their own compact form, [`ReadingRow`], because there are so many. Everything
+//! else becomes a [`Row`] of [`Cell`]s, which both databases write by the same two statements:
+//! upsert by key, or append.
+//!
+//! Numbers: a quantity is a double, because its ten-thousandths are whole numbers far below 2^53
+//! for everything that [`Vital::possible`] lets through, so that the nearest double leads back to
+//! the exact decimal. Keys and counts are unsigned here and signed there; they keep their bits.
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::blob;
+use crate::clock::Timestamp;
+use crate::engine::alerts::{Alert, AlertEvent, AlertId, Condition, Trigger};
+use crate::engine::output::{
+    BindingRow, DeviceRow, PatientRow, ProfileRow, Quality, Reading, RegistryChange, Reject,
+    SiteRow,
+};
+use crate::engine::profile::Scope;
+use crate::position::{JournalId, Partition, Position};
+use crate::vitals::{AbsentReason, Acvpu, DeviceKey, PatientKey, Quantity, SiteKey, Value, Vital};
+
+/// The columns of `readings`, in the order in which they are written.
+pub(super) const READINGS: Table = Table {
+    name: "readings",
+    columns: &[
+        "measured_at",
+        "received_at",
+        "stored_at",
+        "value",
+        "patient_key",
+        "device_key",
+        "quality",
+        "vital",
+        "absent",
+    ],
+    key: 0,
+};
+
+/// One value of a projected row.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Cell {
+    Null,
+    Int(i64),
+    Real(f64),
+    Text(String),
+    /// JSON text; a type of its own in Postgres.
+    Json(String),
+    Bytes(Bytes),
+    Time(Timestamp),
+    Uuid(Uuid),
+}
+
+/// The cells of a row, in the order of its table's columns.
+pub(super) type Row = Vec<Cell>;
+
+/// A table, as far as writing it goes.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) name: &'static str,
+    pub(super) columns: &'static [&'static str],
+    /// The first so many columns identify a row that is overwritten; 0 where rows only come.
+    pub(super) key: usize,
+}
+
+pub(super) const ALERT_EVENTS: Table = Table {
+    name: "alert_events",
+    columns: &[
+        "journal_id",
+        "partition",
+        "position",
+        "output_index",
+        "alert_id",
+        "phase",
+        "determined_at",
+        "triggered_by",
+        "trigger_measured_at",
+        "trigger_value",
+        "device_id",
+        "rule_version",
+        "scope",
+        "scope_key",
+        "vital",
+        "limit_value",
+        "priority_before",
+        "priority",
+        "condition",
+        "revision",
+    ],
+    key: 0,
+};
+
+pub(super) const REJECTED_MESSAGES: Table = Table {
+    name: "rejected_messages",
+    columns: &[
+        "journal_id",
+        "partition",
+        "position",
+        "output_index",
+        "received_at",
+        "topic",
+        "reading_index",
+        "reason",
+        "detail",
+        "payload",
+    ],
+    key: 0,
+};
+
+const SITES: Table = Table {
+    name: "sites",
+    columns: &["site_key", "site_id", "display_name", "time_zone", "created_at"],
+    key: 1,
+};
+
+const PATIENTS: Table = Table {
+    name: "patients",
+    columns: &["patient_key", "patient_id", "site_key", "created_at"],
+    key: 1,
+};
+
+const DEVICES: Table = Table {
+    name: "devices",
+    columns: &["device_key", "device_id", "site_key", "created_at"],
+    key: 1,
+};
+
+const BINDINGS: Table = Table {
+    name: "bindings",
+    columns: &["device_key", "bound_from", "bound_until", "patient_key", "schedule"],
+    key: 2,
+};
+
+const PROFILES: Table = Table {
+    name: "profiles",
+    columns: &["scope", "scope_key", "version", "profile", "put_at", "put_by"],
+    key: 3,
+};
+
+const ALERTS: Table = Table {
+    name: "alerts",
+    columns: &[
+        "alert_id",
+        "patient_key",
+        "site_id",
+        "device_id",
+        "rule_id",
+        "rule_version",
+        "scope",
+        "scope_key",
+        "vital",
+        "limit_value",
+        "priority",
+        "condition",
+        "onset",
+        "raised_at",
+        "ended_at",
+        "revision",
+    ],
+    key: 1,
+};
+
+/// Which row of which table is overwritten. Its order is the order of writing, the same in every
+/// transaction.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Identity {
+    Site(SiteKey),
+    Patient(PatientKey),
+    Device(DeviceKey),
+    Binding(DeviceKey, Timestamp),
+    Profile(Scope, u32),
+    Alert(AlertId),
+}
+
+impl Identity {
+    pub(super) const fn table(&self) -> &'static Table {
+        match self {
+            Self::Site(_) => &SITES,
+            Self::Patient(_) => &PATIENTS,
+            Self::Device(_) => &DEVICES,
+            Self::Binding(..) => &BINDINGS,
+            Self::Profile(..) => &PROFILES,
+            Self::Alert(_) => &ALERTS,
+        }
+    }
+}
+
+/// A reading, with the receipt of the input that brought it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct ReadingRow {
+    pub(super) reading: Reading,
+    pub(super) received_at: Timestamp,
+}
+
+/// Where an appended row comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin {
+    pub(super) journal_id: JournalId,
+    pub(super) partition: Partition,
+    pub(super) position: Position,
+    pub(super) index: u32,
+    pub(super) received_at: Timestamp,
+}
+
+/// An unsigned number in a signed column of the same width.
+pub(super) const fn signed(number: u32) -> i32 {
+    number.cast_signed()
+}
+
+/// The columns `value` and `absent` of a value.
+pub(super) fn value_columns(value: Value) -> (Option<f64>, i16) {
+    match value {
+        Value::Quantity(quantity) => (Some(quantity.to_f64()), 0),
+        Value::Consciousness(level) => (Some(f64::from(level as u8)), 0),
+        Value::Absent(reason) => (None, i16::from(reason as u8)),
+    }
+}
+
+/// The value of the columns `vital`, `value` and `absent`; `None` if they hold none of ours.
+pub(super) fn value_of(vital: Vital, value: Option<f64>, absent: i16) -> Option<Value> {
+    let Some(number) = value else {
+        return AbsentReason::from_number(i32::from(absent)).map(Value::Absent);
+    };
+    let quantity = Quantity::from_f64(number)?;
+    if vital != Vital::Consciousness {
+        return Some(Value::Quantity(quantity));
+    }
+    let level = (1..=5).find(|level| Quantity::whole(i64::from(*level)) == quantity)?;
+    Acvpu::from_number(level).map(Value::Consciousness)
+}
+
+/// The vital of a column.
+pub(super) fn vital_of(number: i16) -> Option<Vital> {
+    Vital::from_number(i32::from(number))
+}
+
+/// The flags of a column.
+pub(super) fn quality_of(bits: i32) -> Option<Quality> {
+    u16::try_from(bits).ok().map(Quality)
+}
+
+fn int(number: u32) -> Cell {
+    Cell::Int(i64::from(signed(number)))
+}
+
+/// Postgres has no text with NUL in it, and some texts come from devices.
+fn text(text: &str) -> Cell {
+    Cell::Text(text.replace('\0', "\u{fffd}"))
+}
+
+fn time_or_null(time: Option<Timestamp>) -> Cell {
+    time.map_or(Cell::Null, Cell::Time)
+}
+
+fn real(quantity: Quantity) -> Cell {
+    Cell::Real(quantity.to_f64())
+}
+
+fn scope_cells(scope: Scope) -> [Cell; 2] {
+    let (kind, key) = match scope {
+        Scope::Default => ("default", 0),
+        Scope::Site(site) => ("site", site.0),
+        Scope::Patient(patient) => ("patient", patient.0),
+    };
+    [text(kind), int(key)]
+}
+
+fn condition_name(condition: Condition) -> &'static str {
+    match condition {
+        Condition::Active => "active",
+        Condition::Inactive => "inactive",
+    }
+}
+
+/// The row of a change of the registry, and which row it overwrites.
+pub(super) fn registry(change: &RegistryChange) -> (Identity, Row) {
+    match change {
+        RegistryChange::Site(row) => (Identity::Site(row.key), site(row)),
+        RegistryChange::Patient(row) => (Identity::Patient(row.key), patient(row)),
+        RegistryChange::Device(row) => (Identity::Device(row.key), device(row)),
+        RegistryChange::Binding(row) => (Identity::Binding(row.device, row.from), binding(row)),
+        RegistryChange::Profile(row) => (Identity::Profile(row.scope, row.version), profile(row)),
+    }
+}
+
+fn site(row: &SiteRow) -> Row {
+    vec![
+        int(row.key.0),
+        text(row.id.as_str()),
+        text(&row.display_name),
+        text(&row.time_zone),
+        Cell::Time(row.created_at),
+    ]
+}
+
+fn patient(row: &PatientRow) -> Row {
+    vec![int(row.key.0), text(row.id.as_str()), int(row.site.0), Cell::Time(row.created_at)]
+}
+
+fn device(row: &DeviceRow) -> Row {
+    vec![int(row.key.0), text(row.id.as_str()), int(row.site.0), Cell::Time(row.created_at)]
+}
+
+fn binding(row: &BindingRow) -> Row {
+    vec![
+        int(row.device.0),
+        Cell::Time(row.from),
+        time_or_null(row.until),
+        int(row.patient.0),
+        Cell::Json(blob::encode(&row.schedule)),
+    ]
+}
+
+fn profile(row: &ProfileRow) -> Row {
+    let mut cells = Row::from(scope_cells(row.scope));
+    cells.extend([
+        int(row.version),
+        Cell::Json(blob::encode(&row.profile)),
+        Cell::Time(row.put_at),
+        text(&row.put_by),
+    ]);
+    cells
+}
+
+/// The row of an alert as it stands.
+pub(super) fn alert(alert: &Alert) -> (Identity, Row) {
+    let mut cells = vec![
+        Cell::Uuid(alert.id.0),
+        int(alert.patient_key.0),
+        text(alert.site.as_str()),
+        text(alert.device.as_str()),
+        text(alert.rule.as_str()),
+        int(alert.rule_version),
+    ];
+    cells.extend(scope_cells(alert.scope));
+    cells.extend([
+        Cell::Int(i64::from(alert.vital.number())),
+        real(alert.limit),
+        text(alert.priority.name()),
+        text(condition_name(alert.condition)),
+        Cell::Time(alert.onset),
+        Cell::Time(alert.raised_at),
+        time_or_null(alert.ended_at),
+        int(alert.revision),
+    ]);
+    (Identity::Alert(alert.id), cells)
+}
+
+fn origin_cells(origin: Origin) -> [Cell; 4] {
+    [
+        Cell::Uuid(origin.journal_id.0),
+        Cell::Int(i64::from(origin.partition.0.cast_signed())),
+        Cell::Int(origin.position.0.cast_signed()),
+        int(origin.index),
+    ]
+}
+
+/// The row of an event of an alert.
+pub(super) fn alert_event(origin: Origin, event: &AlertEvent) -> Row {
+    let (triggered_by, measured_at, value) = match event.trigger {
+        Trigger::Reading { measured_at, value } => {
+            ("reading", Cell::Time(measured_at), real(value))
+        }
+        Trigger::Unbound => ("unbound", Cell::Null, Cell::Null),
+        Trigger::RuleChanged => ("rule_removed", Cell::Null, Cell::Null),
+    };
+    let alert = &event.alert;
+    let mut cells = Row::from(origin_cells(origin));
+    cells.extend([
+        Cell::Uuid(alert.id.0),
+        text(event.phase.name()),
+        Cell::Time(event.determined_at),
+        text(triggered_by),
+        measured_at,
+        value,
+        text(alert.device.as_str()),
+        int(alert.rule_version),
+    ]);
+    cells.extend(scope_cells(alert.scope));
+    cells.extend([
+        Cell::Int(i64::from(alert.vital.number())),
+        real(alert.limit),
+        event.priority_before.map_or(Cell::Null, |before| text(before.name())),
+        text(alert.priority.name()),
+        text(condition_name(alert.condition)),
+        int(alert.revision),
+    ]);
+    cells
+}
+
+/// The row of a refusal. The payload is given for the first refusal of a message only: a message
+/// of ten thousand readings may be refused ten thousand times, and is kept once.
+pub(super) fn reject(origin: Origin, reject: &Reject, payload: Option<&Bytes>) -> Row {
+    let mut cells = Row::from(origin_cells(origin));
+    cells.extend([
+        Cell::Time(origin.received_at),
+        text(&reject.topic),
+        reject.index.map_or(Cell::Null, |index| Cell::Int(i64::from(index))),
+        text(reject.reason.name()),
+        text(&reject.detail),
+        payload.map_or(Cell::Null, |payload| Cell::Bytes(payload.clone())),
+    ]);
+    cells
+}
+
+impl Table {
+    /// `INSERT` of one row, overwriting the row of the same key if the table has one. `prefix` is
+    /// the schema with its dot, `mark` what begins a numbered parameter.
+    pub(super) fn insert_sql(&self, prefix: &str, mark: char) -> String {
+        let marks: Vec<_> = (1..=self.columns.len()).map(|n| format!("{mark}{n}")).collect();
+        let mut sql = format!(
+            "INSERT INTO {prefix}{} ({}) VALUES ({})",
+            self.name,
+            self.columns.join(", "),
+            marks.join(", ")
+        );
+        if self.key > 0 {
+            let (key, rest) = self.columns.split_at(self.key);
+            let set: Vec<_> = rest.iter().map(|name| format!("{name} = excluded.{name}")).collect();
+            sql += &format!(" ON CONFLICT ({}) DO UPDATE SET {}", key.join(", "), set.join(", "));
+        }
+        sql
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn round_trips(vital: Vital, value: Value) {
+        let (number, absent) = value_columns(value);
+        assert_eq!(value_of(vital, number, absent), Some(value));
+    }
+
+    #[test]
+    fn every_level_and_every_reason_leads_back() {
+        for level in 1..=5 {
+            let level = Acvpu::from_number(level).expect("a level");
+            round_trips(Vital::Consciousness, Value::Consciousness(level));
+            let reason = AbsentReason::from_number(level as i32).expect("a reason");
+            round_trips(Vital::Spo2, Value::Absent(reason));
+            round_trips(Vital::Consciousness, Value::Absent(reason));
+        }
+    }
+
+    #[test]
+    fn columns_of_nobody_are_no_value() {
+        assert_eq!(value_of(Vital::Spo2, None, 0), None);
+        assert_eq!(value_of(Vital::Consciousness, Some(6.0), 0), None);
+        assert_eq!(value_of(Vital::Spo2, Some(f64::NAN), 0), None);
+    }
+
+    #[test]
+    fn an_insert_overwrites_only_where_there_is_a_key() {
+        assert_eq!(
+            PATIENTS.insert_sql("pulseward.", '$'),
+            "INSERT INTO pulseward.patients (patient_key, patient_id, site_key, created_at) \
+             VALUES ($1, $2, $3, $4) ON CONFLICT (patient_key) DO UPDATE SET \
+             patient_id = excluded.patient_id, site_key = excluded.site_key, \
+             created_at = excluded.created_at"
+        );
+        assert!(!REJECTED_MESSAGES.insert_sql("", '?').contains("CONFLICT"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_double_leads_back_to_the_exact_decimal(count in -2_000_000_000_000_i64..2_000_000_000_000) {
+            round_trips(Vital::Weight, Value::Quantity(Quantity::from_ten_thousandths(count)));
+        }
+    }
+}

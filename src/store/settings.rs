@@ -1,0 +1,232 @@
+//! What the store must be told: which database, and the bounds of everything it does.
+//!
+//! Promises: a [`Url`] that exists names a database this service can speak to, and shows its
+//! password to nobody.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use tokio_postgres::config::{Config, Host, SslMode};
+
+/// The settings of the follower and of the queries.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The database.
+    pub url: Url,
+    /// A transaction takes no further entry once it has this many rows. Default 20,000: enough to
+    /// spread the cost of a commit thin, few enough to be done in well under a second.
+    pub batch_rows_max: usize,
+    /// Nor once it has this many bytes, for refused payloads are kept whole. Default 16 MiB.
+    pub batch_bytes_max: usize,
+    /// A transaction that is not full begins no sooner than this after the one before. Rows that
+    /// come out of a quiet are written at once; under load this bounds the commits per second and
+    /// how late a reading can be found. Default 50 ms.
+    pub flush_interval: Duration,
+    /// The same where entries brought no rows, and only the cursor moves. Default 1 s.
+    pub cursor_interval: Duration,
+    /// How long a connection may take to be made. Default 5 s.
+    pub connect_timeout: Duration,
+    /// How long a transaction may take before its connection is given up. Default 60 s: a full
+    /// batch on a database in trouble, not one that will never answer.
+    pub write_timeout: Duration,
+    /// The first wait after a failure; each further one doubles. Default 100 ms.
+    pub retry_first: Duration,
+    /// The longest wait. Default 10 s: how long a database that is back may go unnoticed.
+    pub retry_max: Duration,
+    /// How long a database that is away is waited for after the journal has closed. Default 10 s.
+    pub drain_timeout: Duration,
+    /// What to do where journal and database do not belong together.
+    pub on_gap: OnGap,
+    /// Queries that may run at once, each on its own connection. Further ones wait. Default 4.
+    pub query_connections_max: usize,
+    /// How long a query may take, waiting included. Default 5 s.
+    pub query_timeout: Duration,
+}
+
+/// What to do where the database belongs to another journal, or to entries that are gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnGap {
+    /// Stop with an error that says what does not fit.
+    #[default]
+    Refuse,
+}
+
+impl Settings {
+    /// The defaults, for this database.
+    #[must_use]
+    pub fn new(url: Url) -> Self {
+        Self {
+            url,
+            batch_rows_max: 20_000,
+            batch_bytes_max: 16 << 20,
+            flush_interval: Duration::from_millis(50),
+            cursor_interval: Duration::from_secs(1),
+            connect_timeout: Duration::from_secs(5),
+            write_timeout: Duration::from_secs(60),
+            retry_first: Duration::from_millis(100),
+            retry_max: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(10),
+            on_gap: OnGap::Refuse,
+            query_connections_max: 4,
+            query_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Which database: `postgres://user:password@host:port/database` or `sqlite:PATH`.
+#[derive(Clone)]
+pub struct Url(pub(super) Kind);
+
+#[derive(Clone)]
+pub(super) enum Kind {
+    Postgres(Box<Config>),
+    Sqlite(PathBuf),
+}
+
+/// Why a text names no database.
+#[derive(Debug, thiserror::Error)]
+pub enum UrlError {
+    /// Neither of the two kinds.
+    #[error("a store url begins with postgres:// or sqlite:")]
+    Scheme,
+    /// `sqlite:` without a file. A database in memory could not be read beside its writer.
+    #[error("sqlite: needs the path of a file")]
+    NoPath,
+    /// Not a Postgres connection string.
+    #[error("reading the postgres url")]
+    Postgres(#[source] tokio_postgres::Error),
+    /// No host to connect to.
+    #[error("the postgres url names no host")]
+    NoHost,
+    /// TLS is demanded.
+    #[error("sslmode=require: TLS to Postgres is not supported yet")]
+    Tls,
+}
+
+impl FromStr for Url {
+    type Err = UrlError;
+
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        if let Some(path) = text.strip_prefix("sqlite:") {
+            return sqlite(path);
+        }
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return postgres(text);
+        }
+        Err(UrlError::Scheme)
+    }
+}
+
+fn sqlite(path: &str) -> Result<Url, UrlError> {
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if path.is_empty() || path.starts_with(':') {
+        return Err(UrlError::NoPath);
+    }
+    Ok(Url(Kind::Sqlite(PathBuf::from(path))))
+}
+
+fn postgres(text: &str) -> Result<Url, UrlError> {
+    let config: Config = text.parse().map_err(UrlError::Postgres)?;
+    if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+        return Err(UrlError::NoHost);
+    }
+    if config.get_ssl_mode() == SslMode::Require {
+        return Err(UrlError::Tls);
+    }
+    Ok(Url(Kind::Postgres(Box::new(config))))
+}
+
+impl Url {
+    /// The SQLite file, if it is one.
+    #[must_use]
+    pub fn sqlite_path(&self) -> Option<&Path> {
+        match &self.0 {
+            Kind::Sqlite(path) => Some(path),
+            Kind::Postgres(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Url {
+    /// Without the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Kind::Postgres(config) => {
+                f.write_str("postgres://")?;
+                if let Some(user) = config.get_user() {
+                    write!(f, "{user}@")?;
+                }
+                write_hosts(config, f)?;
+                write!(f, "/{}", config.get_dbname().unwrap_or_default())
+            }
+        }
+    }
+}
+
+fn write_hosts(config: &Config, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for (index, host) in config.get_hosts().iter().enumerate() {
+        let comma = if index == 0 { "" } else { "," };
+        match host {
+            Host::Tcp(name) => write!(f, "{comma}{name}")?,
+            #[cfg(unix)]
+            Host::Unix(path) => write!(f, "{comma}{}", path.display())?,
+        }
+        // One port may stand for all hosts.
+        if let Some(port) = config.get_ports().get(index).or(config.get_ports().first()) {
+            write!(f, ":{port}")?;
+        }
+    }
+    Ok(())
+}
+
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let url: Url = "postgres://ward:s3cret@db.example:5433/vitals".parse().unwrap();
+        let settings = format!("{:?}", Settings::new(url.clone()));
+        assert!(!settings.contains("s3cret"), "{settings}");
+        assert_eq!(url.to_string(), "postgres://ward@db.example:5433/vitals");
+        let wrong = "postgres://ward:s3cret@db.example:port/x".parse::<Url>().unwrap_err();
+        assert!(!super::super::chain(&wrong).contains("s3cret"), "{wrong:?}");
+    }
+
+    #[test]
+    fn a_path_is_a_path_also_with_slashes_before_it() {
+        for (text, path) in [
+            ("sqlite:pulseward.db", "pulseward.db"),
+            ("sqlite:/var/lib/pulseward/store.db", "/var/lib/pulseward/store.db"),
+            ("sqlite:///var/lib/store.db", "/var/lib/store.db"),
+        ] {
+            let url: Url = text.parse().unwrap();
+            assert_eq!(url.sqlite_path(), Some(Path::new(path)));
+        }
+    }
+
+    #[test]
+    fn what_names_no_database_is_refused() {
+        for text in [
+            "mysql://x",
+            "",
+            "sqlite:",
+            "sqlite::memory:",
+            "host=db user=x",
+            "postgres://",
+            "postgres://db/x?sslmode=require",
+        ] {
+            assert!(text.parse::<Url>().is_err(), "{text:?}");
+        }
+    }
+}
