@@ -26,7 +26,7 @@
 //! - [`partition`]: runs engine and journal as one line
 //! - [`hub`]: the alerts that are open, and everybody who watches them
 //! - [`store`]: rows for history and for people with SQL
-//! - `grpc`, [`http`]: the doors
+//! - [`grpc`], [`http`]: the doors
 //! - [`config`], [`telemetry`], [`readiness`], `cli`: what surrounds them
 //! - `service`: the composition root, the only one who knows everyone
 //!
@@ -54,6 +54,7 @@
 pub mod clock;
 pub mod config;
 pub mod engine;
+pub mod grpc;
 pub mod http;
 pub mod hub;
 pub mod journal;

@@ -1,0 +1,214 @@
+//! The gRPC door: clinicians and administrators come in here, and nowhere else.
+//!
+//! Each service of `proto/pulseward/v1` has a file. Calls that change something become engine
+//! commands through [`Commands`] and are answered once they are durable and applied; calls about the
+//! past go to [`History`]. Health (`grpc.health.v1`) and reflection are served beside them. A call
+//! that this version does not serve answers UNIMPLEMENTED.
+//!
+//! Nothing is decided here: requests are checked for form, converted, passed on, and the answer is
+//! converted back. The caller's authority travels with every command and query.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::server::TcpIncoming;
+use tracing::{info, warn};
+
+use crate::hub;
+use crate::proto::v1::alert_service_server::AlertServiceServer;
+use crate::proto::v1::audit_service_server::AuditServiceServer;
+use crate::proto::v1::ingest_service_server::IngestServiceServer;
+use crate::proto::v1::profile_service_server::ProfileServiceServer;
+use crate::proto::v1::registry_service_server::RegistryServiceServer;
+use crate::proto::v1::vitals_service_server::VitalsServiceServer;
+use crate::store::History;
+
+pub mod auth;
+pub mod commands;
+
+mod alerts;
+mod audit;
+mod convert;
+mod health;
+mod ingest;
+mod profiles;
+mod registry;
+mod status;
+#[cfg(test)]
+mod tests;
+mod vitals;
+
+pub use commands::{Closed, Commands};
+use health::Health;
+
+/// A peer that has said nothing for this long is asked whether it is there. With
+/// [`KEEPALIVE_TIMEOUT`] a dead clinician's connection is gone within the 25 s after which a client
+/// itself would show NOT LIVE.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+/// A peer that does not answer that within this time is gone.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How the door is set up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Where to listen. Port 0 takes a free one; see [`Server::local_addr`].
+    pub listen: SocketAddr,
+    /// How callers are known.
+    pub auth: auth::Mode,
+    /// Longer messages are refused, in both directions. Default 4 MiB: a page of 10,000 readings
+    /// takes under 1 MiB, a full profile under 100 KiB.
+    pub message_bytes_max: usize,
+    /// More calls at once on one connection wait. Default 256.
+    pub streams_per_connection_max: u32,
+    /// A call that was not answered within this time ends as CANCELLED; what it asked for may still
+    /// happen. For a stream it is the time to its beginning. Default 30 s.
+    pub call_timeout: Duration,
+    /// When the service stops, calls under way have this long to end. Default 5 s.
+    pub drain_timeout: Duration,
+}
+
+impl Settings {
+    /// The defaults, listening at `listen` without authentication.
+    #[must_use]
+    pub const fn new(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            auth: auth::Mode::None,
+            message_bytes_max: 4 << 20,
+            streams_per_connection_max: 256,
+            call_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What stands behind the door.
+#[derive(Clone)]
+pub struct Parts {
+    /// Takes changes.
+    pub commands: Arc<dyn Commands>,
+    /// Answers about the past.
+    pub history: Arc<dyn History>,
+    /// Knows what is open, and tells what happens.
+    pub hub: hub::Handle,
+    /// Cancelled when the service stops: streams end then, and say so.
+    pub stopping: CancellationToken,
+}
+
+/// Why the door could not be opened, or fell shut.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Without authentication only this machine may come in.
+    #[error(
+        "refusing to listen on {listen} without authentication: \
+         with [auth] mode = \"none\" [grpc] listen must be a loopback address such as 127.0.0.1:50051"
+    )]
+    NotLoopback {
+        /// The address that was asked for.
+        listen: SocketAddr,
+    },
+    /// The address could not be taken.
+    #[error("listening for gRPC on {listen}")]
+    Listen {
+        /// The address that was asked for.
+        listen: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The transport failed.
+    #[error("serving gRPC")]
+    Serve(#[source] tonic::transport::Error),
+}
+
+/// The door, listening and not yet serving: connections wait until [`Server::run`].
+pub struct Server {
+    incoming: TcpIncoming,
+    local_addr: SocketAddr,
+    routes: Routes,
+    health: Health,
+    settings: Settings,
+}
+
+impl Server {
+    /// Takes the address and wires the services. Must be called within a Tokio runtime.
+    ///
+    /// # Errors
+    /// [`Error::NotLoopback`] and [`Error::Listen`].
+    pub fn build(settings: Settings, parts: Parts) -> Result<Self, Error> {
+        let listen = settings.listen;
+        if !settings.auth.may_listen_at(listen) {
+            return Err(Error::NotLoopback { listen });
+        }
+        let failed = |source| Error::Listen { listen, source };
+        let incoming = TcpIncoming::bind(listen).map_err(failed)?.with_nodelay(Some(true));
+        let local_addr = incoming.local_addr().map_err(failed)?;
+        let health = Health::new();
+        let routes = routes(&settings, parts, &health);
+        Ok(Self { incoming, local_addr, routes, health, settings })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Serves until `cancel`, then takes no new call and gives those under way
+    /// [`Settings::drain_timeout`] to end. Streams have to end by themselves at `cancel`.
+    ///
+    /// Not cancel safe: dropping it cuts off new connections without draining.
+    ///
+    /// # Errors
+    /// [`Error::Serve`].
+    pub async fn run(self, cancel: CancellationToken) -> Result<(), Error> {
+        let Self { incoming, local_addr, routes, health, settings } = self;
+        info!(%local_addr, "serving gRPC");
+        health.serving().await;
+        let served = tonic::transport::Server::builder()
+            .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+            .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+            .max_concurrent_streams(settings.streams_per_connection_max)
+            .timeout(settings.call_timeout)
+            .add_routes(routes)
+            .serve_with_incoming_shutdown(incoming, cancel.clone().cancelled_owned());
+        let overdue = async {
+            cancel.cancelled().await;
+            health.close().await;
+            tokio::time::sleep(settings.drain_timeout).await;
+        };
+        tokio::select! {
+            result = served => result.map_err(Error::Serve),
+            () = overdue => {
+                warn!(drain_timeout = ?settings.drain_timeout, "leaving gRPC calls behind");
+                Ok(())
+            }
+        }
+    }
+}
+
+fn routes(settings: &Settings, parts: Parts, health: &Health) -> Routes {
+    let gate = auth::Gate::new(settings.auth);
+    let limit = settings.message_bytes_max;
+    let Parts { commands, history, hub, stopping } = parts;
+    macro_rules! guarded {
+        ($server:path, $service:expr) => {{
+            let server = <$server>::new($service);
+            let bounded = server.max_decoding_message_size(limit).max_encoding_message_size(limit);
+            InterceptedService::new(bounded, gate.clone())
+        }};
+    }
+    Routes::default()
+        .add_service(guarded!(AlertServiceServer<_>, alerts::Service::new(hub, stopping)))
+        .add_service(guarded!(VitalsServiceServer<_>, vitals::Service::new(history)))
+        .add_service(guarded!(RegistryServiceServer<_>, registry::Service::new(commands.clone())))
+        .add_service(guarded!(ProfileServiceServer<_>, profiles::Service::new(commands)))
+        .add_service(guarded!(IngestServiceServer<_>, ingest::Service))
+        .add_service(guarded!(AuditServiceServer<_>, audit::Service))
+        .add_service(health.service())
+        .add_service(health::reflection())
+}

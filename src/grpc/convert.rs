@@ -1,0 +1,264 @@
+//! Between the wire's words and the domain's, both ways.
+//!
+//! Requests are converted all at once: every wrong field is found and named by its path, as
+//! `google.rpc.BadRequest` wants it. What goes out needs no check, because the domain cannot say
+//! what the wire can't. One file a subject stands in the folder; here is what they share.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::engine::profile::Violation;
+use crate::vitals::{InvalidId, Quantity, Vital};
+
+pub(super) mod alerts;
+pub(super) mod profiles;
+pub(super) mod readings;
+pub(super) mod registry;
+
+/// What is wrong with a request, collected field by field. Each method returns the converted field,
+/// or `None` after having noted what is wrong with it.
+#[derive(Default)]
+struct Violations(Vec<Violation>);
+
+impl Violations {
+    fn add(&mut self, field: &str, description: impl Into<String>) {
+        self.0.push(Violation { field: field.to_owned(), description: description.into() });
+    }
+
+    fn refuse<T>(&mut self, field: &str, description: impl Into<String>) -> Option<T> {
+        self.add(field, description);
+        None
+    }
+
+    /// The request, if nothing was wrong; `build` may rely on every noted field.
+    fn finish<T>(self, build: impl FnOnce() -> Option<T>) -> Result<T, Vec<Violation>> {
+        if self.0.is_empty() {
+            Ok(build().expect("a field that could not be converted was noted"))
+        } else {
+            Err(self.0)
+        }
+    }
+
+    fn id<Id: FromStr<Err = InvalidId>>(&mut self, field: &str, text: &str) -> Option<Id> {
+        if text.is_empty() {
+            return self.refuse(field, "required");
+        }
+        text.parse().map_err(|invalid: InvalidId| self.add(field, invalid.to_string())).ok()
+    }
+
+    fn text(&mut self, field: &str, text: &str, bytes_max: usize) -> Option<String> {
+        if text.len() > bytes_max {
+            return self.refuse(field, format!("{} bytes; at most {bytes_max}", text.len()));
+        }
+        if text.chars().any(char::is_control) {
+            return self.refuse(field, "holds control characters");
+        }
+        Some(text.to_owned())
+    }
+
+    fn vital(&mut self, field: &str, number: i32) -> Option<Vital> {
+        match number {
+            0 => self.refuse(field, "required"),
+            _ => match Vital::from_number(number) {
+                Some(vital) => Some(vital),
+                None => self.refuse(field, format!("{number} is no vital of this version")),
+            },
+        }
+    }
+
+    fn quantity(&mut self, field: &str, number: f64) -> Option<Quantity> {
+        match Quantity::from_f64(number) {
+            Some(quantity) => Some(quantity),
+            None => self.refuse(field, format!("{number} is not a quantity")),
+        }
+    }
+
+    fn required_time(
+        &mut self,
+        field: &str,
+        time: Option<&prost_types::Timestamp>,
+    ) -> Option<Timestamp> {
+        match time {
+            Some(time) => self.time(field, *time),
+            None => self.refuse(field, "required"),
+        }
+    }
+
+    /// The outer `None`: wrong; the inner one: not given.
+    fn optional_time(
+        &mut self,
+        field: &str,
+        time: Option<&prost_types::Timestamp>,
+    ) -> Option<Option<Timestamp>> {
+        match time {
+            Some(time) => self.time(field, *time).map(Some),
+            None => Some(None),
+        }
+    }
+
+    fn time(&mut self, field: &str, time: prost_types::Timestamp) -> Option<Timestamp> {
+        match timestamp(time) {
+            Some(time) => Some(time),
+            None => self.refuse(field, "not a time of the years 1 to 9999"),
+        }
+    }
+
+    fn required_span(
+        &mut self,
+        field: &str,
+        span: Option<&prost_types::Duration>,
+    ) -> Option<Duration> {
+        match span {
+            Some(span) => self.optional_span(field, Some(span)),
+            None => self.refuse(field, "required"),
+        }
+    }
+
+    /// A span that is zero if it was not given.
+    fn optional_span(
+        &mut self,
+        field: &str,
+        span: Option<&prost_types::Duration>,
+    ) -> Option<Duration> {
+        match duration(span.copied().unwrap_or_default()) {
+            Some(span) => Some(span),
+            None => self.refuse(field, "negative, or not a duration"),
+        }
+    }
+}
+
+/// The instant, cut to microseconds; `None` if its parts are out of their ranges.
+fn timestamp(wire: prost_types::Timestamp) -> Option<Timestamp> {
+    let nanos = u32::try_from(wire.nanos).ok().filter(|nanos| *nanos < 1_000_000_000)?;
+    let micros = wire.seconds.checked_mul(1_000_000)?.checked_add(i64::from(nanos / 1000))?;
+    Timestamp::from_micros(micros)
+}
+
+pub(super) fn wire_timestamp(time: Timestamp) -> prost_types::Timestamp {
+    let micros = time.micros();
+    let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1000)
+        .expect("a second's microseconds, in nanoseconds, are below 2^31");
+    prost_types::Timestamp { seconds: micros.div_euclid(1_000_000), nanos }
+}
+
+/// The span, cut to microseconds; `None` if it is negative or its parts are out of their ranges.
+fn duration(wire: prost_types::Duration) -> Option<Duration> {
+    let seconds = u64::try_from(wire.seconds).ok()?;
+    let nanos = u32::try_from(wire.nanos).ok().filter(|nanos| *nanos < 1_000_000_000)?;
+    Some(Duration::new(seconds, nanos / 1000 * 1000))
+}
+
+fn wire_duration(span: Duration) -> prost_types::Duration {
+    let seconds = i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
+    let nanos = i32::try_from(span.subsec_nanos()).expect("below a second, so below 2^31");
+    prost_types::Duration { seconds, nanos }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::alerts::Phase;
+    use crate::engine::output::RejectReason;
+    use crate::proto::v1;
+    use crate::vitals::{AbsentReason, Acvpu, Mode, Priority};
+
+    fn wire(seconds: i64, nanos: i32) -> prost_types::Timestamp {
+        prost_types::Timestamp { seconds, nanos }
+    }
+
+    #[test]
+    fn times_round_trip_to_the_microsecond_on_both_sides_of_the_epoch() {
+        for (time, text) in [
+            (wire(1_769_847_300, 123_456_000), "2026-01-31T08:15:00.123456Z"),
+            (wire(-1, 500_000_000), "1969-12-31T23:59:59.5Z"),
+            (wire(-62_135_596_800, 0), "0001-01-01T00:00:00Z"),
+        ] {
+            let converted = timestamp(time).expect("a time");
+            assert_eq!(converted.to_string(), text);
+            assert_eq!(wire_timestamp(converted), time);
+        }
+    }
+
+    #[test]
+    fn times_and_spans_outside_their_ranges_are_refused() {
+        for time in [wire(i64::MAX, 0), wire(i64::MIN, 0), wire(0, -1), wire(0, 1_000_000_000)] {
+            assert_eq!(timestamp(time), None, "{time:?}");
+        }
+        for (seconds, nanos) in [(-1, 0), (0, -1), (0, 1_000_000_000)] {
+            assert_eq!(duration(prost_types::Duration { seconds, nanos }), None);
+        }
+    }
+
+    #[test]
+    fn digits_beyond_microseconds_are_cut_off() {
+        assert_eq!(timestamp(wire(-1, 999)), timestamp(wire(-1, 0)));
+        let span = duration(prost_types::Duration { seconds: 1, nanos: 1_999 });
+        assert_eq!(span, Some(Duration::from_micros(1_000_001)));
+    }
+
+    #[test]
+    fn the_wire_numbers_vitals_and_reasons_as_the_domain_does() {
+        for vital in Vital::ALL {
+            let name = v1::Vital::try_from(i32::from(vital.number())).expect("known");
+            assert_eq!(name.as_str_name(), format!("VITAL_{}", vital.name().to_uppercase()));
+        }
+        for reason in RejectReason::ALL {
+            let name = v1::RejectReason::try_from(reason as i32).expect("known");
+            assert_eq!(
+                name.as_str_name(),
+                format!("REJECT_REASON_{}", reason.name().to_uppercase())
+            );
+        }
+        assert!(v1::Vital::try_from(16).is_err() && v1::RejectReason::try_from(14).is_err());
+    }
+
+    #[test]
+    fn the_wire_numbers_the_smaller_enums_as_the_domain_does() {
+        for phase in [Phase::Start, Phase::Escalate, Phase::Deescalate, Phase::End, Phase::Close] {
+            let name = v1::AlertPhase::try_from(phase as i32).expect("known");
+            assert_eq!(name.as_str_name(), format!("ALERT_PHASE_{}", phase.name().to_uppercase()));
+        }
+        for priority in Priority::ALL {
+            let name = v1::Priority::try_from(priority as i32).expect("known");
+            assert_eq!(name.as_str_name(), format!("PRIORITY_{}", priority.name().to_uppercase()));
+        }
+        let same = |wire: &[i32], domain: &[i32]| assert_eq!(wire, domain);
+        same(
+            &[
+                v1::Acvpu::Alert as i32,
+                v1::Acvpu::Confusion as i32,
+                v1::Acvpu::Voice as i32,
+                v1::Acvpu::Pain as i32,
+                v1::Acvpu::Unresponsive as i32,
+            ],
+            &[
+                Acvpu::Alert as i32,
+                Acvpu::Confusion as i32,
+                Acvpu::Voice as i32,
+                Acvpu::Pain as i32,
+                Acvpu::Unresponsive as i32,
+            ],
+        );
+        same(
+            &[
+                v1::AbsentReason::Unknown as i32,
+                v1::AbsentReason::SensorOff as i32,
+                v1::AbsentReason::NotANumber as i32,
+                v1::AbsentReason::Error as i32,
+                v1::AbsentReason::Artefact as i32,
+            ],
+            &[
+                AbsentReason::Unknown as i32,
+                AbsentReason::SensorOff as i32,
+                AbsentReason::NotANumber as i32,
+                AbsentReason::Error as i32,
+                AbsentReason::Artefact as i32,
+            ],
+        );
+        same(
+            &[v1::Mode::Real as i32, v1::Mode::Test as i32, v1::Mode::Demo as i32],
+            &[Mode::Real as i32, Mode::Test as i32, Mode::Demo as i32],
+        );
+    }
+}

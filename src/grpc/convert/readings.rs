@@ -1,0 +1,161 @@
+//! History: a request to a query, stored readings to an answer.
+
+use super::{Violations, wire_timestamp};
+use crate::engine::input::Sites;
+use crate::engine::output::Quality;
+use crate::engine::profile::Violation;
+use crate::proto::v1;
+use crate::proto::v1::stored_reading::Value as WireValue;
+use crate::store::{ReadingsPage, ReadingsQuery, StoredReading};
+use crate::vitals::{Value, Vital};
+
+/// A page, if the caller names no size.
+const PAGE_SIZE_DEFAULT: u32 = 1_000;
+/// The largest page: under 1 MiB on the wire.
+const PAGE_SIZE_MAX: u32 = 10_000;
+/// Page tokens of ours are far shorter; a longer one is refused before it is read.
+const PAGE_TOKEN_BYTES_MAX: usize = 1024;
+
+/// The query of `request`, by a caller who may see `sites`.
+pub(in crate::grpc) fn query(
+    request: &v1::ListReadingsRequest,
+    sites: Sites,
+) -> Result<ReadingsQuery, Vec<Violation>> {
+    let mut wrong = Violations::default();
+    let patient = wrong.id("patient_id", &request.patient_id);
+    let vitals = vitals(&mut wrong, &request.vitals);
+    let from = wrong.required_time("from", request.from.as_ref());
+    let until = wrong.required_time("until", request.until.as_ref());
+    if let (Some(from), Some(until)) = (from, until)
+        && until <= from
+    {
+        wrong.add("until", "not after from");
+    }
+    let page_size = page_size(&mut wrong, request.page_size);
+    let page_token = wrong.text("page_token", &request.page_token, PAGE_TOKEN_BYTES_MAX);
+    wrong.finish(|| {
+        Some(ReadingsQuery {
+            patient: patient?,
+            sites,
+            vitals,
+            from: from?,
+            until: until?,
+            page_size: page_size?,
+            page_token: Some(page_token?).filter(|token| !token.is_empty()),
+        })
+    })
+}
+
+fn vitals(wrong: &mut Violations, numbers: &[i32]) -> Vec<Vital> {
+    let mut vitals: Vec<_> = numbers
+        .iter()
+        .enumerate()
+        .filter_map(|(index, number)| wrong.vital(&format!("vitals[{index}]"), *number))
+        .collect();
+    vitals.sort_unstable();
+    vitals.dedup();
+    vitals
+}
+
+fn page_size(wrong: &mut Violations, asked: i32) -> Option<u32> {
+    match u32::try_from(asked) {
+        Ok(0) => Some(PAGE_SIZE_DEFAULT),
+        Ok(size) => Some(size.min(PAGE_SIZE_MAX)),
+        Err(_) => wrong.refuse("page_size", "negative"),
+    }
+}
+
+pub(in crate::grpc) fn page(page: ReadingsPage) -> v1::ListReadingsResponse {
+    v1::ListReadingsResponse {
+        readings: page.readings.iter().map(stored_reading).collect(),
+        next_page_token: page.next_page_token.unwrap_or_default(),
+    }
+}
+
+fn stored_reading(reading: &StoredReading) -> v1::StoredReading {
+    let value = match reading.value {
+        Value::Quantity(quantity) => WireValue::Quantity(quantity.to_f64()),
+        Value::Consciousness(level) => WireValue::Consciousness(level as i32),
+        Value::Absent(reason) => WireValue::Absent(reason as i32),
+    };
+    v1::StoredReading {
+        measured_at: Some(wire_timestamp(reading.measured_at)),
+        vital: i32::from(reading.vital.number()),
+        value: Some(value),
+        unit: reading.vital.unit().ucum().to_owned(),
+        flags: flags(reading.quality),
+        device_id: reading.device.to_string(),
+        received_at: Some(wire_timestamp(reading.received_at)),
+        stored_at: Some(wire_timestamp(reading.stored_at)),
+    }
+}
+
+fn flags(quality: Quality) -> Vec<i32> {
+    use v1::ReadingFlag;
+    [
+        (Quality::QUESTIONABLE, ReadingFlag::Questionable),
+        (Quality::IMPLAUSIBLE, ReadingFlag::Implausible),
+        (Quality::NO_SENSOR, ReadingFlag::NoSensor),
+        (Quality::LATE, ReadingFlag::Late),
+        (Quality::CLOCK_AHEAD, ReadingFlag::ClockAhead),
+        (Quality::TEST, ReadingFlag::Test),
+        (Quality::DEMO, ReadingFlag::Demo),
+    ]
+    .into_iter()
+    .filter_map(|(bit, flag)| quality.has(bit).then_some(flag as i32))
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> v1::ListReadingsRequest {
+        let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+        v1::ListReadingsRequest {
+            patient_id: "p-1".into(),
+            from: at(0),
+            until: at(60),
+            ..v1::ListReadingsRequest::default()
+        }
+    }
+
+    #[test]
+    fn a_page_has_a_default_size_and_a_largest_one() {
+        for (asked, size) in [(0, 1_000), (1, 1), (10_000, 10_000), (i32::MAX, 10_000)] {
+            let request = v1::ListReadingsRequest { page_size: asked, ..request() };
+            assert_eq!(query(&request, Sites::All).expect("valid").page_size, size);
+        }
+    }
+
+    #[test]
+    fn every_wrong_field_of_a_query_is_named_by_its_path() {
+        let request = v1::ListReadingsRequest {
+            patient_id: String::new(),
+            vitals: vec![1, 0, 77],
+            until: request().from,
+            page_size: -1,
+            page_token: "x".repeat(PAGE_TOKEN_BYTES_MAX + 1),
+            ..request()
+        };
+        let violations = query(&request, Sites::All).expect_err("wrong");
+        let fields: Vec<_> = violations.iter().map(|violation| violation.field.as_str()).collect();
+        assert_eq!(
+            fields,
+            ["patient_id", "vitals[1]", "vitals[2]", "until", "page_size", "page_token"]
+        );
+    }
+
+    #[test]
+    fn a_vital_asked_for_twice_is_asked_for_once() {
+        let request = v1::ListReadingsRequest { vitals: vec![3, 1, 3], ..request() };
+        let query = query(&request, Sites::All).expect("valid");
+        assert_eq!(query.vitals, [Vital::HeartRate, Vital::Spo2]);
+    }
+
+    #[test]
+    fn each_bit_of_quality_has_its_flag() {
+        assert_eq!(flags(Quality(0b111_1111)), [1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(flags(Quality::LATE.with(Quality::DEMO)), [4, 7]);
+    }
+}

@@ -1,0 +1,50 @@
+//! `ProfileService`: whose limits are in force. Served so far: `PutProfile`, for limit rules with
+//! sustained persistence and for rules that switch another one off.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::commands::{Commands, Desk, unexpected};
+use super::convert::profiles as convert;
+use super::{auth, status};
+use crate::engine::output::RegistryChange;
+use crate::proto::v1::profile_service_server::ProfileService;
+use crate::proto::v1::{ProfileVersion, PutProfileRequest};
+
+/// Answers calls about profiles.
+pub(super) struct Service {
+    desk: Desk,
+}
+
+impl Service {
+    pub(super) fn new(commands: Arc<dyn Commands>) -> Self {
+        Self { desk: Desk::new(commands) }
+    }
+}
+
+#[tonic::async_trait]
+impl ProfileService for Service {
+    async fn put_profile(
+        &self,
+        request: Request<PutProfileRequest>,
+    ) -> Result<Response<ProfileVersion>, Status> {
+        let (principal, request) = auth::caller(request)?;
+        status::leave_empty("request_id", &request.request_id)?;
+        status::leave_empty("etag", &request.etag)?;
+        if let Some(what) = convert::first_not_served(&request) {
+            return Err(status::not_served(&what));
+        }
+        let action = convert::put_profile(&request).map_err(status::invalid)?;
+        let reply = self.desk.ask(principal, action).await?;
+        let done = reply.map_err(|refusal| {
+            status::refused(convert::in_paths_of_the_request(refusal, &request))
+        })?;
+        match done.change {
+            RegistryChange::Profile(row) => {
+                Ok(Response::new(convert::profile_version(&row, request.owner)))
+            }
+            _ => Err(unexpected("profile")),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! `RegistryService`: who and what there is. Served so far: the calls that add sites, patients and
+//! devices, and those that bind and unbind.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::commands::{Commands, Desk, unexpected};
+use super::convert::registry as convert;
+use super::{auth, status};
+use crate::engine::output::{Done, RegistryChange};
+use crate::proto::v1;
+use crate::proto::v1::registry_service_server::RegistryService;
+
+/// Answers calls about the registry.
+pub(super) struct Service {
+    desk: Desk,
+}
+
+impl Service {
+    pub(super) fn new(commands: Arc<dyn Commands>) -> Self {
+        Self { desk: Desk::new(commands) }
+    }
+}
+
+#[tonic::async_trait]
+impl RegistryService for Service {
+    async fn create_site(
+        &self,
+        request: Request<v1::CreateSiteRequest>,
+    ) -> Result<Response<v1::Site>, Status> {
+        let (principal, request) = auth::caller(request)?;
+        status::leave_empty("request_id", &request.request_id)?;
+        let action = convert::create_site(&request).map_err(status::invalid)?;
+        let done = self.desk.carry_out(principal, action).await?;
+        match done.change {
+            RegistryChange::Site(row) => Ok(Response::new(convert::site(row))),
+            _ => Err(unexpected("site")),
+        }
+    }
+
+    async fn create_patient(
+        &self,
+        request: Request<v1::CreatePatientRequest>,
+    ) -> Result<Response<v1::Patient>, Status> {
+        let (principal, request) = auth::caller(request)?;
+        status::leave_empty("request_id", &request.request_id)?;
+        let action = convert::create_patient(&request).map_err(status::invalid)?;
+        let done = self.desk.carry_out(principal, action).await?;
+        match &done.change {
+            RegistryChange::Patient(row) => {
+                Ok(Response::new(convert::patient(row, request.site_id)))
+            }
+            _ => Err(unexpected("patient")),
+        }
+    }
+
+    async fn create_device(
+        &self,
+        request: Request<v1::CreateDeviceRequest>,
+    ) -> Result<Response<v1::Device>, Status> {
+        let (principal, request) = auth::caller(request)?;
+        status::leave_empty("request_id", &request.request_id)?;
+        let action = convert::create_device(&request).map_err(status::invalid)?;
+        let done = self.desk.carry_out(principal, action).await?;
+        match &done.change {
+            RegistryChange::Device(row) => Ok(Response::new(convert::device(row, request.site_id))),
+            _ => Err(unexpected("device")),
+        }
+    }
+
+    async fn bind_device(
+        &self,
+        request: Request<v1::BindDeviceRequest>,
+    ) -> Result<Response<v1::Binding>, Status> {
+        let (principal, request) = auth::caller(request)?;
+        status::leave_empty("request_id", &request.request_id)?;
+        let action = convert::bind_device(&request).map_err(status::invalid)?;
+        let done = self.desk.carry_out(principal, action).await?;
+        binding(&done, request.device_id)
+    }
+
+    async fn unbind_device(
+        &self,
+        request: Request<v1::UnbindDeviceRequest>,
+    ) -> Result<Response<v1::Binding>, Status> {
+        let (principal, request) = auth::caller(request)?;
+        status::leave_empty("request_id", &request.request_id)?;
+        let action = convert::unbind_device(&request).map_err(status::invalid)?;
+        let done = self.desk.carry_out(principal, action).await?;
+        binding(&done, request.device_id)
+    }
+}
+
+fn binding(done: &Done, device_id: String) -> Result<Response<v1::Binding>, Status> {
+    match (&done.change, &done.patient) {
+        (RegistryChange::Binding(row), Some(patient)) => {
+            Ok(Response::new(convert::binding(row, device_id, patient)))
+        }
+        _ => Err(unexpected("binding")),
+    }
+}

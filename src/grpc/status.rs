@@ -1,0 +1,176 @@
+//! What goes wrong, in gRPC's words: codes with `google.rpc.ErrorInfo` and `BadRequest`.
+//!
+//! Reasons are `UPPER_SNAKE` and stable: clients branch on them. Messages are for people and may
+//! change.
+
+use std::collections::HashMap;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::engine::output::Refusal;
+use crate::engine::profile::Violation;
+use crate::store::HistoryError;
+
+/// The `domain` of every ErrorInfo.
+pub(super) const DOMAIN: &str = "pulseward";
+
+/// Details travel in HTTP/2 trailers, of which clients accept as little as 8 KiB, in base64: the
+/// violations that fit into this are listed, the others only counted.
+const VIOLATIONS_BYTES_MAX: usize = 3 * 1024;
+
+/// The fields of a request that are wrong.
+pub(super) fn invalid(violations: Vec<Violation>) -> Status {
+    let message = match violations.as_slice() {
+        [only] => format!("{}: {}", only.field, only.description),
+        [first, rest @ ..] => {
+            format!("{}: {} (and {} more)", first.field, first.description, rest.len())
+        }
+        [] => "the request is wrong".to_owned(),
+    };
+    let mut details = ErrorDetails::with_error_info("INVALID_FIELDS", DOMAIN, HashMap::new());
+    for Violation { field, description } in those_that_fit(violations) {
+        details.add_bad_request_violation(field, description);
+    }
+    Status::with_error_details(Code::InvalidArgument, message, details)
+}
+
+fn those_that_fit(violations: Vec<Violation>) -> impl Iterator<Item = Violation> {
+    let mut bytes = 0;
+    violations.into_iter().take_while(move |violation| {
+        bytes += violation.field.len() + violation.description.len();
+        bytes <= VIOLATIONS_BYTES_MAX
+    })
+}
+
+/// The engine did not carry out a command.
+pub(super) fn refused(refusal: Refusal) -> Status {
+    let message = refusal.to_string();
+    match refusal {
+        Refusal::InvalidArgument(violations) => invalid(violations),
+        Refusal::NotFound { kind, id } => {
+            let reason = format!("{}_NOT_FOUND", kind.to_uppercase());
+            with_reason(Code::NotFound, &reason, message, &[("id", id)])
+        }
+        Refusal::AlreadyExists { kind, id } => {
+            let reason = format!("{}_EXISTS", kind.to_uppercase());
+            with_reason(Code::AlreadyExists, &reason, message, &[("id", id)])
+        }
+        Refusal::FailedPrecondition { reason, .. } => {
+            with_reason(Code::FailedPrecondition, reason, message, &[])
+        }
+        Refusal::PermissionDenied { .. } => {
+            with_reason(Code::PermissionDenied, "ROLE_NOT_ALLOWED", message, &[])
+        }
+    }
+}
+
+/// The past could not be read.
+pub(super) fn no_history(error: HistoryError, patient_id: &str) -> Status {
+    let message = error.to_string();
+    match error {
+        HistoryError::Unavailable { reason } => {
+            with_reason(Code::Unavailable, "HISTORY_UNAVAILABLE", message, &[("cause", reason)])
+        }
+        HistoryError::InvalidPageToken => {
+            invalid(vec![Violation { field: "page_token".to_owned(), description: message }])
+        }
+        HistoryError::UnknownPatient => {
+            let id = patient_id.to_owned();
+            refused(Refusal::NotFound { kind: "patient", id })
+        }
+    }
+}
+
+/// The service takes no more commands.
+pub(super) fn stopping() -> Status {
+    let message = "the service is stopping; what was asked may or may not have happened";
+    with_reason(Code::Unavailable, "SERVICE_STOPPING", message.to_owned(), &[])
+}
+
+/// The text of an error with those that caused it, for the log.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// A part of the contract that this version does not serve.
+pub(super) fn not_served(what: &str) -> Status {
+    let message = format!("{what}: not served by this version of the service");
+    with_reason(Code::Unimplemented, "NOT_SERVED", message, &[])
+}
+
+/// Refuses a field that this version does not heed, rather than ignoring what the caller relies on.
+pub(super) fn leave_empty(field: &str, content: &str) -> Result<(), Status> {
+    if content.is_empty() { Ok(()) } else { Err(not_served(field)) }
+}
+
+fn with_reason(code: Code, reason: &str, message: String, metadata: &[(&str, String)]) -> Status {
+    let metadata: HashMap<_, _> =
+        metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+    let details = ErrorDetails::with_error_info(reason, DOMAIN, metadata);
+    Status::with_error_details(code, message, details)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::input::Role;
+
+    fn check(status: &Status, code: Code, reason: &str) {
+        assert_eq!(status.code(), code, "{status}");
+        let details = status.get_error_details();
+        let info = details.error_info().expect("every error says its reason");
+        assert_eq!((info.reason.as_str(), info.domain.as_str()), (reason, "pulseward"));
+    }
+
+    #[test]
+    fn each_refusal_has_its_code_and_reason() {
+        let id = || "x".to_owned();
+        for (refusal, code, reason) in [
+            (Refusal::NotFound { kind: "site", id: id() }, Code::NotFound, "SITE_NOT_FOUND"),
+            (
+                Refusal::AlreadyExists { kind: "device", id: id() },
+                Code::AlreadyExists,
+                "DEVICE_EXISTS",
+            ),
+            (
+                Refusal::FailedPrecondition { reason: "DEVICE_BOUND", description: id() },
+                Code::FailedPrecondition,
+                "DEVICE_BOUND",
+            ),
+            (
+                Refusal::PermissionDenied { role: Role::Viewer, action: "put profiles" },
+                Code::PermissionDenied,
+                "ROLE_NOT_ALLOWED",
+            ),
+            (Refusal::InvalidArgument(Vec::new()), Code::InvalidArgument, "INVALID_FIELDS"),
+        ] {
+            check(&refused(refusal), code, reason);
+        }
+    }
+
+    #[test]
+    fn a_patient_unknown_to_the_store_reads_like_one_unknown_to_the_engine() {
+        let engine = Refusal::NotFound { kind: "patient", id: "p-1".to_owned() };
+        let (store, engine) = (no_history(HistoryError::UnknownPatient, "p-1"), refused(engine));
+        check(&store, Code::NotFound, "PATIENT_NOT_FOUND");
+        assert_eq!((store.message(), store.details()), (engine.message(), engine.details()));
+    }
+
+    #[test]
+    fn every_wrong_field_is_named() {
+        let wrong = |field: &str| Violation { field: field.to_owned(), description: "no".into() };
+        let status = invalid(vec![wrong("a"), wrong("b")]);
+        assert_eq!(status.message(), "a: no (and 1 more)");
+        let details = status.get_error_details();
+        let fields: Vec<_> = details
+            .bad_request()
+            .expect("violations")
+            .field_violations
+            .iter()
+            .map(|violation| violation.field.as_str())
+            .collect();
+        assert_eq!(fields, ["a", "b"]);
+    }
+}

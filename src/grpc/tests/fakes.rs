@@ -1,0 +1,118 @@
+//! An engine and a store that answer what a test told them to, and the door before them.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::engine::input::Command;
+use crate::engine::output::Reply;
+use crate::grpc::{Closed, Commands, Error, Parts, Server, Settings};
+use crate::hub;
+use crate::proto::v1::profile_service_client::ProfileServiceClient;
+use crate::proto::v1::registry_service_client::RegistryServiceClient;
+use crate::proto::v1::vitals_service_client::VitalsServiceClient;
+use crate::store::{History, HistoryError, ReadingsPage, ReadingsQuery};
+
+/// Answers in the order in which it was told to, and remembers what it was asked.
+pub(super) struct Fake<Question, Answer> {
+    answers: Mutex<VecDeque<Answer>>,
+    questions: Mutex<Vec<Question>>,
+}
+
+impl<Question: Clone, Answer> Fake<Question, Answer> {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { answers: Mutex::default(), questions: Mutex::default() })
+    }
+
+    pub(super) fn answer(&self, answer: Answer) {
+        self.answers.lock().unwrap().push_back(answer);
+    }
+
+    pub(super) fn seen(&self) -> Vec<Question> {
+        self.questions.lock().unwrap().clone()
+    }
+
+    fn ask(&self, question: Question) -> Answer {
+        self.questions.lock().unwrap().push(question);
+        self.answers.lock().unwrap().pop_front().expect("the test gave an answer")
+    }
+}
+
+pub(super) type FakeEngine = Fake<Command, Result<Reply, Closed>>;
+pub(super) type FakeStore = Fake<ReadingsQuery, Result<ReadingsPage, HistoryError>>;
+
+#[tonic::async_trait]
+impl Commands for FakeEngine {
+    async fn submit(&self, command: Command) -> Result<Reply, Closed> {
+        self.ask(command)
+    }
+}
+
+#[tonic::async_trait]
+impl History for FakeStore {
+    async fn list_readings(&self, query: ReadingsQuery) -> Result<ReadingsPage, HistoryError> {
+        self.ask(query)
+    }
+}
+
+/// A served door with a client before it.
+pub(super) struct Door {
+    pub(super) channel: Channel,
+    pub(super) commands: Arc<FakeEngine>,
+    pub(super) history: Arc<FakeStore>,
+    pub(super) cancel: CancellationToken,
+    pub(super) running: JoinHandle<Result<(), Error>>,
+}
+
+impl Door {
+    pub(super) fn registry(&self) -> RegistryServiceClient<Channel> {
+        RegistryServiceClient::new(self.channel.clone())
+    }
+
+    pub(super) fn profiles(&self) -> ProfileServiceClient<Channel> {
+        ProfileServiceClient::new(self.channel.clone())
+    }
+
+    pub(super) fn vitals(&self) -> VitalsServiceClient<Channel> {
+        VitalsServiceClient::new(self.channel.clone())
+    }
+
+    /// Stops the server and waits until it has drained.
+    pub(super) async fn close(self) {
+        self.cancel.cancel();
+        self.running.await.expect("does not panic").expect("ends well");
+    }
+}
+
+/// These parts, and a hub that has nothing to say.
+pub(super) fn parts(commands: Arc<dyn Commands>, history: Arc<dyn History>) -> Parts {
+    Parts { commands, history, hub: hub::tests::idle(), stopping: CancellationToken::new() }
+}
+
+/// Settings for a free port on the loopback interface.
+pub(super) fn settings() -> Settings {
+    Settings::new(SocketAddr::from(([127, 0, 0, 1], 0)))
+}
+
+pub(super) async fn open() -> Door {
+    open_with(settings()).await
+}
+
+pub(super) async fn open_with(settings: Settings) -> Door {
+    let (commands, history) = (FakeEngine::new(), FakeStore::new());
+    let parts = parts(commands.clone(), history.clone());
+    let server = Server::build(settings, parts).expect("a free port");
+    let channel = connect(server.local_addr());
+    let cancel = CancellationToken::new();
+    let running = tokio::spawn(server.run(cancel.clone()));
+    Door { channel, commands, history, cancel, running }
+}
+
+/// A client that connects with its first call.
+pub(super) fn connect(address: SocketAddr) -> Channel {
+    Endpoint::from_shared(format!("http://{address}")).expect("a URL").connect_lazy()
+}
