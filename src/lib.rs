@@ -27,8 +27,8 @@
 //! - [`hub`]: the alerts that are open, and everybody who watches them
 //! - [`store`]: rows for history and for people with SQL
 //! - [`grpc`], [`http`]: the doors
-//! - [`config`], [`telemetry`], [`readiness`], `cli`: what surrounds them
-//! - `service`: the composition root, the only one who knows everyone
+//! - [`config`], [`telemetry`], [`readiness`], [`cli`]: what surrounds them
+//! - [`service`]: the composition root, the only one who knows everyone
 //!
 //! A stage uses the foundation and what stands before it, never what comes after.
 //!
@@ -51,6 +51,7 @@
 //! Deliberately absent: no stage waits for the database; no input is acknowledged before its
 //! commit; no follower has a say in what happened; nothing is shed in silence.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod engine;
@@ -63,6 +64,7 @@ pub mod partition;
 pub mod position;
 pub mod proto;
 pub mod readiness;
+pub mod service;
 pub mod store;
 pub mod telemetry;
 pub mod vitals;

@@ -1,0 +1,55 @@
+//! The command line. What a command does stands elsewhere; this only says how it is asked for.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Remote patient monitoring ingest: MQTT vitals in, alarms out over gRPC, every reading kept once.
+///
+/// Pulseward is a distributed information system, not a medical device and not a risk control:
+/// nobody's safety may depend on an alert that it shows.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can be asked for.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the service until it is asked to end (SIGTERM or ctrl-c).
+    Serve {
+        /// The configuration, a TOML file; docs/pulseward.toml shows every key.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Show the whole house in one process: broker, service and a simulated ward.
+    #[cfg(feature = "demo")]
+    Demo(crate::demo::Options),
+    /// Print the configuration in force, without secrets, or everything that is wrong with it.
+    CheckConfig {
+        /// The configuration.
+        file: PathBuf,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_needs_its_configuration() {
+        let serve = |arguments: &[&str]| Arguments::try_parse_from(arguments);
+        assert!(serve(&["pulseward", "serve"]).is_err());
+        assert!(serve(&["pulseward", "serve", "--config", "x.toml"]).is_ok());
+    }
+}

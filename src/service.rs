@@ -1,0 +1,253 @@
+//! The composition root: the only place that knows everyone.
+//!
+//! *Build, then run, then drain.* [`Service::build`] opens what can fail at once (journal,
+//! listeners, secrets) and wires the stages; [`Service::run`] starts each as a named task and
+//! waits. On the stop signal only the sources are told: the MQTT session stops taking messages,
+//! gRPC stops taking calls. With them the partition's inbox closes, with the partition the
+//! journal, and with the journal its followers, which end once they have read everything. HTTP
+//! goes last, so that health can be asked to the end.
+//!
+//! When a stage fails, the rest is drained the same way, and the first error is what
+//! [`Service::run`] returns. Only the store may end early without taking anyone along (V9): ingest,
+//! alarms and streams go on, and readiness says what is missing.
+
+mod error;
+mod feeds;
+mod monitor;
+mod settings;
+mod signals;
+mod tally;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+pub use self::error::Error;
+use self::feeds::{Desk, VerdictFeed};
+use self::monitor::Monitor;
+pub use self::settings::check;
+pub use self::signals::stop_at_signal;
+use self::tally::Tally;
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::engine::input;
+use crate::hub::Hub;
+use crate::mqtt::publisher::{self, Publisher};
+use crate::mqtt::session::Session;
+use crate::partition::{self, Backlog, Partition, Surroundings, Work};
+use crate::readiness::{Part, Readiness};
+use crate::telemetry::Metrics;
+use crate::{grpc, http, journal, store};
+
+/// A service whose parts stand and do not run yet.
+pub struct Service {
+    partition: Partition,
+    session: Session<Work>,
+    publisher: Publisher,
+    verdicts: VerdictFeed,
+    tally: Tally,
+    hub: Hub,
+    store: store::Writer<SystemClock>,
+    grpc: grpc::Server,
+    http: http::Server,
+    /// Keeps the partition open for commands while gRPC serves.
+    inbox: mpsc::Sender<Work>,
+    monitor: Monitor,
+    /// Whether the service as a whole runs, or is stopping.
+    part: Part,
+    readiness: Readiness,
+    /// Tells the sources, and every stream, to stop.
+    stopping: CancellationToken,
+}
+
+/// Where a service listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// gRPC.
+    pub grpc: SocketAddr,
+    /// Health and metrics.
+    pub http: SocketAddr,
+}
+
+impl Service {
+    /// Opens the journal, recovers the state, takes the addresses and wires the stages. Must be
+    /// called within a Tokio runtime.
+    ///
+    /// # Errors
+    /// [`Error`]: nothing runs then, and nothing has changed.
+    pub async fn build(config: &Config, metrics: Metrics) -> Result<Self, Error> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let stopping = CancellationToken::new();
+        let readiness = Readiness::new();
+        let mqtt = settings::mqtt(&config.mqtt)?;
+        let store = settings::store(&config.store)?;
+
+        let (opened, recovered) = recover(settings::journal(&config.journal)).await?;
+        let journal = opened.journal;
+        let open_alerts: Vec<_> = recovered.state.open_alerts().cloned().collect();
+        let at = recovered.position;
+        let backlog = Arc::new(Backlog::default());
+        let (hub, watching) = Hub::new(
+            &journal,
+            at,
+            open_alerts.into_iter(),
+            Arc::clone(&backlog),
+            Arc::clone(&clock),
+        )?;
+
+        let history = store::open_history(&store);
+        let store = store::Writer::new(store, journal.clone(), SystemClock);
+        let part = readiness.register("service");
+        let monitor = Monitor::new(
+            &readiness,
+            hub.ingest_connected(),
+            store.state(),
+            (Arc::clone(&backlog), Arc::clone(&clock)),
+        );
+
+        let surroundings = Surroundings {
+            stored: monitor.stored(),
+            backlog,
+            stopping: stopping.clone(),
+            clock: Arc::clone(&clock),
+        };
+        let (partition, inbox) =
+            Partition::new(recovered, opened.writer, input::Settings::default(), surroundings);
+        let commands = Arc::new(Desk::new(partition::handle(&inbox, Arc::clone(&clock))));
+        let session = Session::new(mqtt.clone(), clock, inbox.clone());
+        let (given, publisher) = publisher::channel(mqtt);
+        let verdicts = VerdictFeed::new(journal.follow(at)?, given);
+        let tally = Tally::new(journal.follow(at)?);
+
+        let parts = grpc::Parts { commands, history, hub: watching, stopping: stopping.clone() };
+        let grpc = grpc::Server::build(grpc::Settings::new(config.grpc.listen), parts)?;
+        let http = http::Server::bind(
+            &http::Settings { listen: config.http.listen },
+            readiness.clone(),
+            metrics,
+        )
+        .await?;
+        Ok(Self {
+            partition,
+            session,
+            publisher,
+            verdicts,
+            tally,
+            hub,
+            store,
+            grpc,
+            http,
+            inbox,
+            monitor,
+            part,
+            readiness,
+            stopping,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addresses(&self) -> Addresses {
+        Addresses { grpc: self.grpc.local_addr(), http: self.http.local_addr() }
+    }
+
+    /// How its parts stand, now and later.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        self.readiness.clone()
+    }
+
+    /// Runs until `stop`, or until a stage fails; then drains.
+    ///
+    /// # Errors
+    /// The first error of a stage.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
+        let Addresses { grpc, .. } = self.addresses();
+        // HTTP has said so itself when it took its port.
+        info!(listener = "grpc", address = %grpc, "listening");
+        let Self { partition, session, publisher, verdicts, tally, hub, store, grpc, http, .. } =
+            self;
+        let (monitor, stopping, inbox, part) = (self.monitor, self.stopping, self.inbox, self.part);
+
+        let http_stop = CancellationToken::new();
+        let http = tokio::spawn(http.run(http_stop.clone()));
+        let monitor = tokio::spawn(monitor.run());
+
+        let mut stages = JoinSet::new();
+        let (token, calls) = (stopping.clone(), stopping.clone());
+        stages.spawn(async move { ("mqtt", session.run(token).await.map_err(Error::from)) });
+        stages.spawn(async move {
+            let served = grpc.run(calls).await;
+            // From here on no command is taken, also not from a caller who was left behind.
+            drop(inbox);
+            ("grpc", served.map_err(Error::from))
+        });
+        stages.spawn(async move { ("partition", partition.run().await.map_err(Error::from)) });
+        stages.spawn(async move { ("hub", hub.run().await.map_err(Error::from)) });
+        stages.spawn(async move { ("verdicts", verdicts.run().await.map_err(Error::from)) });
+        stages.spawn(async move { ("tally", tally.run().await.map_err(Error::from)) });
+        stages.spawn(async move { ("publisher", publisher.run().await.map_err(Error::from)) });
+        stages.spawn(async move { ("store", store.run().await.map_err(Error::from)) });
+
+        part.ready();
+        let outcome = supervise(stages, &stop, &stopping, &part).await;
+        http_stop.cancel();
+        let served = http.await.unwrap_or(Ok(())).map_err(Error::from);
+        // It ends because every stage that it watches has ended.
+        drop(monitor.await);
+        outcome.and(served)
+    }
+}
+
+/// Opens the journal and recovers the state from it, off the runtime's threads.
+async fn recover(
+    settings: journal::Settings,
+) -> Result<(journal::Opened, partition::Recovered), Error> {
+    let recovering = tokio::task::spawn_blocking(move || {
+        let mut opened = journal::open(&settings)?;
+        let recovered = partition::recover(&opened.journal, opened.checkpoint.take())?;
+        Ok((opened, recovered))
+    });
+    recovering.await.unwrap_or(Err(Error::Panicked { stage: "recovery" }))
+}
+
+type Stages = JoinSet<(&'static str, Result<(), Error>)>;
+
+/// Waits for every stage; tells the sources to stop at `stop`, or once a stage has ended.
+async fn supervise(
+    mut stages: Stages,
+    stop: &CancellationToken,
+    stopping: &CancellationToken,
+    part: &Part,
+) -> Result<(), Error> {
+    let mut outcome = Ok(());
+    loop {
+        let ended = tokio::select! {
+            ended = stages.join_next() => ended,
+            () = stop.cancelled(), if !stopping.is_cancelled() => {
+                info!("stopping: draining what was received");
+                part.not_ready("stopping");
+                stopping.cancel();
+                continue;
+            }
+        };
+        let Some(ended) = ended else {
+            info!("stopped");
+            return outcome;
+        };
+        let (stage, result) = ended.unwrap_or(("a stage", Err(Error::Panicked { stage: "a" })));
+        if let Err(error) = &result {
+            error!(stage, error = %error.chain(), "a stage has ended");
+        }
+        // The store's end takes nobody along; its readiness says so.
+        if stage != "store" && !stopping.is_cancelled() {
+            part.not_ready(format!("stopping, because {stage} has ended"));
+            stopping.cancel();
+        }
+        outcome = outcome.and(result);
+    }
+}

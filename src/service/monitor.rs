@@ -1,0 +1,105 @@
+//! Watches how the stages stand, and says so: in readiness, and to who needs the store's cursor.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::partition::Backlog;
+use crate::position::Position;
+use crate::readiness::{Part, Readiness};
+use crate::store::{Link, State};
+
+/// How often the partition's backlog is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A commit that takes longer than this is no hiccup of a disk.
+const STALLED_AFTER: Duration = Duration::from_secs(5);
+
+/// One task for all of it.
+pub(super) struct Monitor {
+    ingest_connected: watch::Receiver<bool>,
+    store: watch::Receiver<State>,
+    stored: watch::Sender<Position>,
+    /// How far behind the partition is, and by whose clock.
+    backlog: (Arc<Backlog>, Arc<dyn Clock>),
+    mqtt_part: Part,
+    journal_part: Part,
+    store_part: Part,
+}
+
+impl Monitor {
+    pub(super) fn new(
+        readiness: &Readiness,
+        ingest_connected: watch::Receiver<bool>,
+        store: watch::Receiver<State>,
+        backlog: (Arc<Backlog>, Arc<dyn Clock>),
+    ) -> Self {
+        let (stored, _) = watch::channel(Position::START);
+        let mqtt_part = readiness.register("mqtt");
+        let journal_part = readiness.register("journal");
+        let store_part = readiness.register("store");
+        Self { ingest_connected, store, stored, backlog, mqtt_part, journal_part, store_part }
+    }
+
+    /// How far the store has read, now and later.
+    pub(super) fn stored(&self) -> watch::Receiver<Position> {
+        self.stored.subscribe()
+    }
+
+    /// Runs until every stage that it watches has ended.
+    pub(super) async fn run(mut self) {
+        let (mut hub_runs, mut store_runs) = (true, true);
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        self.look_at_ingest();
+        self.look_at_store();
+        while hub_runs || store_runs {
+            tokio::select! {
+                changed = self.ingest_connected.changed(), if hub_runs => {
+                    hub_runs = changed.is_ok();
+                    self.look_at_ingest();
+                }
+                changed = self.store.changed(), if store_runs => {
+                    store_runs = changed.is_ok();
+                    self.look_at_store();
+                }
+                _ = look.tick() => self.look_at_backlog(),
+            }
+        }
+    }
+
+    fn look_at_ingest(&mut self) {
+        if *self.ingest_connected.borrow_and_update() {
+            self.mqtt_part.ready();
+        } else {
+            self.mqtt_part.not_ready("not connected to the broker");
+        }
+    }
+
+    fn look_at_backlog(&self) {
+        let (backlog, clock) = &self.backlog;
+        let age = backlog.age(clock.now());
+        if age < STALLED_AFTER {
+            self.journal_part.ready();
+        } else {
+            self.journal_part.not_ready("nothing was committed for several seconds");
+        }
+    }
+
+    fn look_at_store(&mut self) {
+        let state = self.store.borrow_and_update().clone();
+        match state.link {
+            Link::Connecting => self.store_part.not_ready("connecting"),
+            Link::Connected => self.store_part.ready(),
+            Link::Away { since, reason } => {
+                self.store_part.degraded(format!("away since {since}: {reason}"));
+            }
+            Link::Ended { error } => {
+                self.store_part.degraded(error.unwrap_or_else(|| "stopped".to_owned()));
+            }
+        }
+        if let Some(cursor) = state.cursor {
+            self.stored.send_replace(cursor);
+        }
+    }
+}
