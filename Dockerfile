@@ -1,0 +1,23 @@
+# The service in an image of its own: built from the sources beside this file, run by nobody.
+FROM rust:1.95-bookworm AS build
+WORKDIR /src
+COPY . .
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/target \
+    CARGO_TARGET_DIR=/target cargo build --release --locked --bin pulseward \
+    && install -D /target/release/pulseward /out/pulseward
+
+FROM debian:bookworm-slim
+# The directory belongs to the user before the volume is mounted, so that the volume does too.
+RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin pulseward \
+    && install -d -m 0700 -o pulseward -g pulseward /var/lib/pulseward
+COPY --from=build /out/pulseward /usr/local/bin/pulseward
+COPY docs/pulseward.toml /etc/pulseward/pulseward.toml
+ENV PULSEWARD_JOURNAL__DIR=/var/lib/pulseward/journal \
+    PULSEWARD_STORE__URL=sqlite:/var/lib/pulseward/readings.sqlite
+USER pulseward
+WORKDIR /var/lib/pulseward
+VOLUME /var/lib/pulseward
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["pulseward"]
+CMD ["serve", "--config", "/etc/pulseward/pulseward.toml"]

@@ -1,0 +1,18 @@
+//! The parts against real servers: a Mosquitto and a Postgres of their own, and the real binary.
+//!
+//! One test binary, so that it links once. Servers come from `tests/run`, which names them in
+//! environment variables; a test that misses one says so. Each test takes its own broker, its own
+//! database and its own directories, and may run beside any other.
+
+mod command_line;
+mod crash;
+mod deployment;
+mod drain;
+mod house;
+mod mqtt;
+mod postgres_away;
+mod refusals;
+mod serve;
+mod store;
+mod support;
+mod support_claims;

@@ -1,0 +1,271 @@
+//! Every kind of output as rows, and the tables for people.
+
+use std::time::Duration;
+
+use pulseward::clock::Timestamp;
+use pulseward::engine::alerts::{Alert, AlertEvent, AlertId, Condition, Phase, Trigger};
+use pulseward::engine::input::Schedule;
+use pulseward::engine::output::{
+    BindingRow, Output, ProfileRow, Quality, Reading, RegistryChange, Reject, RejectReason,
+};
+use pulseward::engine::profile::{Profile, Rule, RuleKind, Scope};
+use pulseward::store::blob;
+use pulseward::vitals::{
+    AbsentReason, Acvpu, DeviceKey, PatientKey, Priority, Quantity, SiteKey, Value, Vital,
+};
+use uuid::Uuid;
+
+use super::on_both;
+use super::stand::{Running, Source, Store, noon, registry};
+use crate::support::postgres::Database;
+
+fn change(change: RegistryChange) -> Output {
+    Output::Registry(Box::new(change))
+}
+
+fn binding(until: Option<Timestamp>) -> Output {
+    change(RegistryChange::Binding(BindingRow {
+        device: DeviceKey(0),
+        patient: PatientKey(0),
+        from: noon(),
+        until,
+        schedule: schedule(),
+    }))
+}
+
+fn schedule() -> Schedule {
+    Schedule {
+        upload_interval: Duration::from_secs(60),
+        expected_intervals: vec![(Vital::HeartRate, Duration::from_secs(1))],
+    }
+}
+
+fn profile() -> Profile {
+    Profile { rules: vec![Rule { id: "hr".parse().expect("an id"), kind: RuleKind::Off }] }
+}
+
+fn put(scope: Scope, version: u32) -> Output {
+    change(RegistryChange::Profile(ProfileRow {
+        scope,
+        version,
+        profile: profile(),
+        put_at: noon(),
+        put_by: "dr-who".to_owned(),
+    }))
+}
+
+fn event(
+    phase: Phase,
+    priority_before: Option<Priority>,
+    priority: Priority,
+    revision: u32,
+) -> Output {
+    let ended_at = phase.is_final().then(|| noon().plus(Duration::from_secs(9)));
+    let trigger = match phase {
+        Phase::Close => Trigger::Unbound,
+        _ => Trigger::Reading {
+            measured_at: noon(),
+            value: Quantity::from_ten_thousandths(1_205_000),
+        },
+    };
+    let alert = Alert {
+        id: AlertId(Uuid::from_u128(7)),
+        patient: "p-0".parse().expect("an id"),
+        patient_key: PatientKey(0),
+        site: "north".parse().expect("an id"),
+        device: "d-0".parse().expect("an id"),
+        rule: "hr".parse().expect("an id"),
+        rule_version: 2,
+        scope: Scope::Site(SiteKey(0)),
+        vital: Vital::HeartRate,
+        limit: Quantity::whole(120),
+        priority,
+        condition: if phase.is_final() { Condition::Inactive } else { Condition::Active },
+        onset: noon(),
+        raised_at: noon(),
+        ended_at,
+        revision,
+    };
+    Output::Alert(Box::new(AlertEvent {
+        phase,
+        determined_at: noon(),
+        trigger,
+        priority_before,
+        alert,
+    }))
+}
+
+fn reject(index: Option<u32>, reason: RejectReason) -> Output {
+    let (topic, detail) = ("some/topic".to_owned(), "why\0not".to_owned());
+    Output::Reject(Box::new(Reject { topic, index, reason, detail, count: 1 }))
+}
+
+fn says(vital: Vital, value: Value, quality: Quality) -> Output {
+    let (patient, device) = (PatientKey(0), DeviceKey(0));
+    Output::Reading(Reading { measured_at: noon(), patient, device, vital, value, quality })
+}
+
+/// One space between the words of each row.
+fn lines(rows: Vec<Vec<String>>) -> Vec<String> {
+    rows.into_iter().map(|row| row.join(" ")).collect()
+}
+
+on_both! {
+    async fn the_registry_is_what_the_last_change_made_of_it(store: Store) {
+        let mut source = Source::new();
+        let mut running = Running::start(store.settings(), &source.journal);
+        source.commit(vec![registry(), vec![binding(None)], vec![put(Scope::Default, 1)]]);
+        running.stored(source.journal.last()).await;
+        let end = noon().plus(Duration::from_secs(5));
+        let patient = put(Scope::Patient(PatientKey(1)), 1);
+        source.commit(vec![vec![binding(Some(end)), put(Scope::Default, 2), patient]]);
+        running.stored(source.journal.last()).await;
+
+        let sites = "SELECT site_key, site_id, display_name, time_zone FROM sites ORDER BY site_key";
+        let sites = lines(store.rows(sites).await);
+        assert_eq!(sites, ["0 north Site north Europe/Berlin", "1 south Site south Europe/Berlin"]);
+        let patients = "SELECT patient_key, patient_id, site_key FROM patients ORDER BY 1";
+        assert_eq!(lines(store.rows(patients).await), ["0 p-0 0", "1 p-1 1"]);
+        let devices = "SELECT device_key, device_id, site_key FROM devices ORDER BY 1";
+        assert_eq!(lines(store.rows(devices).await), ["0 d-0 0", "1 d-1 1"]);
+
+        let (from, until) = (store.micros("bound_from"), store.micros("bound_until"));
+        let bindings = format!("SELECT device_key, {from}, {until}, patient_key FROM bindings");
+        let expected = format!("0 {} {} 0", noon().micros(), end.micros());
+        assert_eq!(lines(store.rows(&bindings).await), [expected]);
+        let stored = store.value("SELECT schedule FROM bindings").await;
+        assert_eq!(blob::decode::<Schedule>(&stored).expect("a schedule"), schedule());
+
+        let profiles = "SELECT scope, scope_key, version, put_by FROM profiles ORDER BY 1, 2, 3";
+        let expected = ["default 0 1 dr-who", "default 0 2 dr-who", "patient 1 1 dr-who"];
+        assert_eq!(lines(store.rows(profiles).await), expected);
+        let stored = store.value("SELECT profile FROM profiles WHERE version = 2").await;
+        assert_eq!(blob::decode::<Profile>(&stored).expect("a profile"), profile());
+    }
+
+    async fn an_alert_stands_as_its_last_event_left_it_and_keeps_each_event(store: Store) {
+        let mut source = Source::new();
+        let mut running = Running::start(store.settings(), &source.journal);
+        let start = event(Phase::Start, None, Priority::Medium, 1);
+        source.commit(vec![vec![start, event(Phase::Escalate, Some(Priority::Medium), Priority::High, 2)]]);
+        running.stored(source.journal.last()).await;
+        let alert = "SELECT alert_id, patient_key, site_id, device_id, rule_id, rule_version, scope,
+            scope_key, vital, limit_value, priority, condition, ended_at, revision FROM alerts";
+        let id = Uuid::from_u128(7);
+        let open = format!("{id} 0 north d-0 hr 2 site 0 1 120 high active NULL 2");
+        assert_eq!(lines(store.rows(alert).await), [open]);
+
+        source.commit(vec![vec![], vec![event(Phase::Close, Some(Priority::High), Priority::High, 3)]]);
+        running.stored(source.journal.last()).await;
+        let now = "SELECT condition, revision FROM alerts WHERE ended_at > onset";
+        assert_eq!(lines(store.rows(now).await), ["inactive 3"]);
+        let events = "SELECT partition, position, output_index, alert_id, phase, triggered_by,
+            trigger_value, device_id, rule_version, scope, scope_key, vital, limit_value,
+            priority_before, priority, condition, revision FROM alert_events ORDER BY position, output_index";
+        let expected = [
+            format!("0 1 0 {id} start reading 120.5 d-0 2 site 0 1 120 NULL medium active 1"),
+            format!("0 1 1 {id} escalate reading 120.5 d-0 2 site 0 1 120 medium high active 2"),
+            format!("0 3 0 {id} close unbound NULL d-0 2 site 0 1 120 high high inactive 3"),
+        ];
+        assert_eq!(lines(store.rows(events).await), expected);
+        let own = format!(
+            "SELECT count(*) FROM alert_events WHERE journal_id = '{}'",
+            source.journal.journal_id()
+        );
+        assert_eq!(store.value(&own).await, "3");
+    }
+
+    async fn a_refused_message_is_kept_with_its_payload_once(store: Store) {
+        let mut source = Source::new();
+        let mut running = Running::start(store.settings(), &source.journal);
+        source.commit(vec![
+            vec![reject(None, RejectReason::MalformedPayload)],
+            vec![
+                reject(Some(0), RejectReason::UnknownUnit),
+                says(Vital::Spo2, Value::Quantity(Quantity::whole(97)), Quality::default()),
+                reject(Some(2), RejectReason::ImpossibleValue),
+            ],
+        ]);
+        running.stored(source.journal.last()).await;
+        let rows = "SELECT position, output_index, topic, reading_index, reason, detail, payload
+            FROM rejected_messages ORDER BY position, output_index";
+        let expected = [
+            "1 0 some/topic NULL malformed_payload why\u{fffd}not \\x00ff7061796c6f6164",
+            "2 0 some/topic 0 unknown_unit why\u{fffd}not \\x00ff7061796c6f6164",
+            "2 2 some/topic 2 impossible_value why\u{fffd}not NULL",
+        ];
+        assert_eq!(lines(store.rows(rows).await), expected);
+        assert_eq!(store.value("SELECT count(*) FROM readings").await, "1");
+    }
+
+    async fn people_read_names_and_units(store: Store) {
+        let mut source = Source::new();
+        let mut running = Running::start(store.settings(), &source.journal);
+        let late = Quality::IMPLAUSIBLE.with(Quality::LATE);
+        let all = Quality(0b111_1111);
+        source.commit(vec![registry(), vec![
+            says(Vital::BodyTemperature, Value::Quantity(Quantity::from_ten_thousandths(360_500)), late),
+            says(Vital::Consciousness, Value::Consciousness(Acvpu::Confusion), all),
+            says(Vital::Spo2, Value::Absent(AbsentReason::SensorOff), Quality::default()),
+        ]]);
+        running.stored(source.journal.last()).await;
+        let named = "SELECT site_id, patient_id, device_id, vital, value, unit, consciousness,
+            absent_reason, quality FROM readings_named ORDER BY vital";
+        let expected = [
+            "north p-0 d-0 body_temperature 36.05 Cel NULL NULL implausible,late",
+            "north p-0 d-0 consciousness 2 1 confusion NULL \
+             questionable,implausible,no_sensor,late,clock_ahead,test,demo",
+            "north p-0 d-0 spo2 NULL % NULL sensor_off ",
+        ];
+        assert_eq!(lines(store.rows(named).await), expected);
+        let measured = store.value("SELECT min(measured_at) FROM readings_named").await;
+        assert!(measured.starts_with("2026-01-31"), "{measured}");
+
+        let vitals = lines(store.rows("SELECT vital, name, unit FROM vitals ORDER BY vital").await);
+        let expected =
+            Vital::ALL.map(|v| format!("{} {} {}", v.number(), v.name(), v.unit().ucum()));
+        assert_eq!(vitals, expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_day_gets_its_partition_and_the_days_ahead_have_theirs() {
+    let database = Database::create().await;
+    let admin = database.connect().await;
+    let store = Store::Postgres(database);
+    let mut source = Source::new();
+    let mut running = Running::start(store.settings(), &source.journal);
+    let on = |day: &str| {
+        Output::Reading(Reading {
+            measured_at: day.parse().expect("a time"),
+            patient: PatientKey(0),
+            device: DeviceKey(0),
+            vital: Vital::HeartRate,
+            value: Value::Quantity(Quantity::whole(60)),
+            quality: Quality::LATE,
+        })
+    };
+    let days = ["2025-12-31T23:59:59.999999Z", "2026-01-01T00:00:00Z", "2024-02-29T12:00:00Z"];
+    running.stored(source.commit(vec![days.map(on).to_vec()])).await;
+    running
+        .stored(source.commit(vec![vec![on("2024-02-29T13:00:00Z"), on("2023-06-01T00:00:00Z")]]))
+        .await;
+
+    let filled = "SELECT DISTINCT tableoid::regclass::text FROM readings ORDER BY 1";
+    let expected = [20_230_601, 20_240_229, 20_251_231, 20_260_101];
+    let expected = expected.map(|day| format!("readings_{day}"));
+    assert_eq!(lines(store.rows(filled).await), expected);
+    let ahead = "SELECT to_regclass('pulseward.readings_' || to_char((now() AT TIME ZONE 'UTC')
+        + make_interval(days => $1), 'YYYYMMDD')) IS NOT NULL";
+    for day in [0, 1, 2] {
+        assert!(admin.query_one(ahead, &[&day]).await.expect("answers").get::<_, bool>(0), "{day}");
+    }
+    let indexed = "SELECT count(*) FROM pg_indexes WHERE indexname LIKE 'readings_2%' AND indexdef
+        LIKE '%(patient_key, vital, measured_at DESC)'";
+    let partitions = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'readings'::regclass";
+    assert_eq!(store.value(indexed).await, store.value(partitions).await);
+    assert_eq!(
+        store.value("SELECT value FROM store_meta WHERE name = 'layout'").await,
+        "partitioned"
+    );
+}

@@ -1,0 +1,141 @@
+//! The real `pulseward serve`, as a process that may be terminated, killed and started again.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::http;
+use super::process::{Process, Signal};
+use super::wait::{wait_for, wait_until};
+
+/// A running service with its own directory. Dropping it kills it and removes its files.
+#[derive(Debug)]
+pub(crate) struct Service {
+    // Declared before the directory, so that it ends before its files go.
+    process: Process,
+    environment: Vec<(&'static str, String)>,
+    /// How many bytes of the log are of earlier runs.
+    log_before: usize,
+    dir: TempDir,
+}
+
+/// Where a service under test finds its surroundings.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// `[mqtt] url`
+    pub(crate) mqtt_url: String,
+    /// `[store] url`; `None` for an SQLite file in the service's directory.
+    pub(crate) store_url: Option<String>,
+    /// Variables that override keys of the configuration, as in `("PULSEWARD_LOG__LEVEL", "debug")`.
+    pub(crate) environment: Vec<(&'static str, String)>,
+}
+
+impl Service {
+    /// Starts it on free ports and waits until `/readyz` says that it is ready.
+    pub(crate) async fn start(settings: &Settings) -> Self {
+        let service = Self::launch(settings);
+        service.ready().await;
+        service
+    }
+
+    /// Starts it without waiting, for tests of what it says before it is ready.
+    pub(crate) fn launch(settings: &Settings) -> Self {
+        let dir = TempDir::with_prefix("pulseward-").expect("temporary directory");
+        std::fs::write(dir.path().join("pulseward.toml"), configuration(dir.path(), settings))
+            .expect("configuration written");
+        let environment = settings.environment.clone();
+        Self { process: spawn(dir.path(), &environment), environment, log_before: 0, dir }
+    }
+
+    /// Where its HTTP server listens in this run.
+    pub(crate) async fn http(&self) -> SocketAddr {
+        self.listener("http").await
+    }
+
+    /// Waits until `/readyz` says that it is ready.
+    pub(crate) async fn ready(&self) {
+        let address = self.http().await;
+        wait_until("the service to be ready", async || {
+            http::get(address, "/readyz").await.is_ok_and(|answer| answer.status == 200)
+        })
+        .await;
+    }
+
+    /// Its directory, with its data.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// What it has logged so far, over all its runs: JSON lines.
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.process.wait()
+    }
+
+    /// Asks it to end, and waits until it has drained.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        self.process.stop(Signal::Terminate)
+    }
+
+    /// Ends it as a crash does: `kill -9`.
+    pub(crate) fn kill9(&mut self) {
+        self.process.stop(Signal::Kill);
+    }
+
+    /// Starts it again over the same data, after `kill -9` if it still runs, and waits until it is
+    /// ready. Its ports are other ones.
+    pub(crate) async fn restart(&mut self) {
+        self.relaunch();
+        self.ready().await;
+    }
+
+    /// [`Service::restart`] without waiting, for tests that do not let it get ready.
+    pub(crate) fn relaunch(&mut self) {
+        self.kill9();
+        self.log_before = self.log().len();
+        self.process = spawn(self.dir.path(), &self.environment);
+    }
+
+    /// Where its listener `name` (`http` or `grpc`) listens in this run. It takes any free port and
+    /// logs it, because such a port is the only one that nobody else can take in between.
+    pub(crate) async fn listener(&self, name: &str) -> SocketAddr {
+        wait_for(&format!("the {name} listener"), async || {
+            self.log()[self.log_before..].lines().find_map(|line| {
+                let fields = serde_json::from_str::<Value>(line).ok()?["fields"].take();
+                (fields["message"] == "listening" && fields["listener"] == name)
+                    .then(|| fields["address"].as_str()?.parse().ok())?
+            })
+        })
+        .await
+    }
+}
+
+fn spawn(dir: &Path, environment: &[(&'static str, String)]) -> Process {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pulseward"));
+    command.current_dir(dir).args(["serve", "--config", "pulseward.toml"]);
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    Process::spawn("pulseward", &mut command, &dir.join("log"))
+}
+
+fn configuration(dir: &Path, settings: &Settings) -> String {
+    let sqlite = || format!("sqlite:{}", path_text(&dir.join("readings.sqlite")));
+    let store_url = settings.store_url.clone().unwrap_or_else(sqlite);
+    format!(
+        "[mqtt]\nurl = {:?}\n[store]\nurl = {store_url:?}\n[journal]\ndir = {:?}\n\
+         [grpc]\nlisten = \"127.0.0.1:0\"\n[http]\nlisten = \"127.0.0.1:0\"\n\
+         [log]\nformat = \"json\"\n",
+        settings.mqtt_url,
+        path_text(&dir.join("journal")),
+    )
+}
+
+fn path_text(path: &Path) -> &str {
+    path.to_str().expect("temporary directories have plain names")
+}

@@ -1,0 +1,100 @@
+//! The same questions to either kind of database, answered as text.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+use tokio_postgres::SimpleQueryMessage;
+
+use super::postgres::{Database, connect};
+
+/// A database of a test, of either kind.
+#[derive(Debug)]
+pub(crate) enum Sql {
+    Postgres(Database),
+    Sqlite(TempDir),
+}
+
+impl Sql {
+    /// A new, empty database on the run's Postgres.
+    pub(crate) async fn postgres() -> Self {
+        Self::Postgres(Database::create().await)
+    }
+
+    /// A new SQLite file, made when it is first written.
+    pub(crate) fn sqlite() -> Self {
+        Self::Sqlite(TempDir::with_prefix("store-").expect("temporary directory"))
+    }
+
+    /// `[store] url`
+    pub(crate) fn url(&self) -> String {
+        match self {
+            Self::Postgres(database) => database.url(),
+            Self::Sqlite(dir) => format!("sqlite:{}", sqlite_file(dir).display()),
+        }
+    }
+
+    /// The microseconds of a time's column, in SQL.
+    pub(crate) fn micros(&self, column: &str) -> String {
+        match self {
+            Self::Postgres(_) => format!("(extract(epoch FROM {column}) * 1000000)::bigint"),
+            Self::Sqlite(_) => column.to_owned(),
+        }
+    }
+
+    /// What a statement gives, as text; `NULL` for none.
+    pub(crate) async fn rows(&self, sql: &str) -> Vec<Vec<String>> {
+        match self {
+            Self::Postgres(database) => postgres_rows(&database.url(), sql).await,
+            Self::Sqlite(dir) => sqlite_rows(&sqlite_file(dir), sql),
+        }
+    }
+
+    /// The one number that a statement gives.
+    pub(crate) async fn number(&self, sql: &str) -> usize {
+        let rows = self.rows(sql).await;
+        assert!(rows.len() == 1 && rows[0].len() == 1, "{sql}: {rows:?}");
+        rows[0][0].parse().unwrap_or_else(|_| panic!("{sql}: {rows:?}"))
+    }
+}
+
+fn sqlite_file(dir: &TempDir) -> PathBuf {
+    dir.path().join("store.db")
+}
+
+/// What a statement gives on the Postgres at `url`.
+pub(crate) async fn postgres_rows(url: &str, sql: &str) -> Vec<Vec<String>> {
+    let client = connect(url).await;
+    client.batch_execute("SET search_path = pulseward").await.expect("search path");
+    let messages =
+        client.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    let rows = messages.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    rows.map(|row| (0..row.len()).map(|n| row.get(n).unwrap_or("NULL").to_owned()).collect())
+        .collect()
+}
+
+/// What a statement gives on the SQLite file at `path`.
+pub(crate) fn sqlite_rows(path: &Path, sql: &str) -> Vec<Vec<String>> {
+    use rusqlite::types::ValueRef;
+    let connection = rusqlite::Connection::open(path).expect("the file opens");
+    let mut statement = connection.prepare(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    let columns = statement.column_count();
+    let text = |value: ValueRef<'_>| match value {
+        ValueRef::Null => "NULL".to_owned(),
+        ValueRef::Integer(number) => number.to_string(),
+        ValueRef::Real(number) => number.to_string(),
+        ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
+        ValueRef::Blob(bytes) => format!("\\x{}", hex(bytes)),
+    };
+    statement
+        .query_map([], |row| (0..columns).map(|n| row.get_ref(n).map(text)).collect())
+        .expect("rows")
+        .collect::<Result<_, _>>()
+        .expect("rows")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
