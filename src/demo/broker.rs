@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use mqtt5::broker::config::StorageConfig;
+use mqtt5::broker::config::{StorageBackend, StorageConfig};
 use mqtt5::broker::{BrokerConfig, BrokerShutdownHandle, MqttBroker};
 
 /// The service asks for as much.
@@ -19,7 +19,7 @@ pub(super) struct Embedded {
 
 impl Embedded {
     pub(super) async fn start() -> anyhow::Result<Self> {
-        let storage = StorageConfig { enable_persistence: false, ..StorageConfig::default() };
+        let storage = StorageConfig::default().with_backend(StorageBackend::Memory);
         let config = BrokerConfig::default()
             .with_bind_address(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
             .with_session_expiry(SESSION_EXPIRY)
