@@ -23,7 +23,7 @@ use crate::position::{JournalId, Partition, Position};
 use crate::vitals::{AbsentReason, Acvpu, DeviceKey, PatientKey, Quantity, SiteKey, Value, Vital};
 
 /// The columns of `readings`, in the order in which they are written.
-pub(super) const READINGS: Table = Table {
+pub(super) static READINGS: Table = Table {
     name: "readings",
     columns: &[
         "measured_at",
@@ -65,7 +65,7 @@ pub(super) struct Table {
     pub(super) key: usize,
 }
 
-pub(super) const ALERT_EVENTS: Table = Table {
+pub(super) static ALERT_EVENTS: Table = Table {
     name: "alert_events",
     columns: &[
         "journal_id",
@@ -92,7 +92,7 @@ pub(super) const ALERT_EVENTS: Table = Table {
     key: 0,
 };
 
-pub(super) const REJECTED_MESSAGES: Table = Table {
+pub(super) static REJECTED_MESSAGES: Table = Table {
     name: "rejected_messages",
     columns: &[
         "journal_id",

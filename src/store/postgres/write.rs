@@ -203,7 +203,7 @@ impl Statements {
         while let Some((identity, _)) = rest.peek() {
             let table = identity.table();
             let rows = std::iter::from_fn(|| {
-                rest.next_if(|(identity, _)| std::ptr::eq(identity.table(), table))
+                rest.next_if(|(identity, _)| identity.table().name == table.name)
             });
             let rows: Vec<&Row> = rows.map(|(_, row)| row).collect();
             self.insert(transaction, table, rows.into_iter()).await?;
