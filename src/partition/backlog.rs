@@ -35,3 +35,22 @@ impl Backlog {
         self.batches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_age_is_that_of_the_oldest_batch_that_is_not_durable() {
+        let at = Timestamp::from_seconds;
+        let backlog = Backlog::default();
+        assert_eq!(backlog.age(at(100)), Duration::ZERO);
+        backlog.enter(at(100));
+        backlog.enter(at(104));
+        assert_eq!(backlog.age(at(131)), Duration::from_secs(31));
+        backlog.leave();
+        assert_eq!(backlog.age(at(131)), Duration::from_secs(27));
+        backlog.leave();
+        assert_eq!(backlog.age(at(131)), Duration::ZERO);
+    }
+}

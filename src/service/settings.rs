@@ -36,3 +36,20 @@ pub fn check(config: &Config) -> Result<(), Error> {
     store(&config.store)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_stage_would_refuse_is_found_before_anything_runs() {
+        let store = |url: &str| {
+            let text = format!("[store]\nurl = {url:?}\n");
+            check(&Config::parse("a test", &text, []).expect("the form is right"))
+        };
+        assert!(store("postgres://u@127.0.0.1:5432/db").is_ok());
+        for wrong in ["postgres://u@127.0.0.1:99999/db", "postgres://u@127.0.0.1/db?foo=bar"] {
+            assert!(matches!(store(wrong), Err(Error::StoreUrl(_))), "{wrong}");
+        }
+    }
+}
