@@ -7,12 +7,20 @@
 //! measured time, numbers, clocks, ranges), `rules` (what the readings mean) and `alerts` (what
 //! became of the alarm conditions); a command goes to `registry`.
 //!
+//! Before an input applies, `timers` due by then fire, each at its own deadline.
+//!
 //! The state is a value ([`state::State`]); [`snapshot`] takes it to a checkpoint and back.
 
 mod admit;
 pub mod alerts;
+mod attention;
+mod context;
 mod decode;
+mod ids;
 pub mod input;
+mod late;
+mod monitoring;
+mod outage;
 pub mod output;
 mod patient;
 pub mod profile;
@@ -20,14 +28,18 @@ mod registry;
 mod rules;
 pub mod snapshot;
 pub mod state;
+mod status;
 mod table;
 #[cfg(test)]
 mod tests;
+mod timers;
 
 pub use self::state::State;
 
+use self::alerts::reconcile;
 use self::decode::{Batch, Refused};
 use self::input::{Encoding, Event, Input, Publish};
+use self::outage::ingest;
 use self::output::{Output, Reject, RejectReason, RejectedReading, Reply, Verdict};
 use crate::clock::Timestamp;
 use crate::mqtt::topic::{Kind, Topic};
@@ -37,19 +49,43 @@ use crate::vitals::{DeviceId, DeviceKey, SiteId};
 /// the input was a command.
 pub fn apply(state: &mut State, input: &Input, outputs: &mut Vec<Output>) -> Option<Reply> {
     let now = state.general.now.map_or(input.received_at, |now| now.max(input.received_at));
-    state.general.now = Some(now);
-    match &input.event {
-        Event::Started { .. } | Event::Tick | Event::Link(_) => None,
-        Event::Settings(settings) => {
-            state.general.settings = settings.clone();
-            None
-        }
-        Event::Publish(publish) => {
-            receive(state, publish, now, outputs);
-            None
-        }
-        Event::Command(command) => Some(registry::execute(state, command, now, outputs)),
+    let begun = outputs.len();
+    if let Event::Started { last_alive } = input.event {
+        // Nobody was listening since, so that nobody fell silent since. What was due before then
+        // was due all the same, whether or not somebody had looked at the time.
+        let since = last_alive.unwrap_or(now).min(now);
+        timers::advance(state, since, outputs);
+        state.general.now = state.general.now.max(Some(since));
+        state.general.attention.stop(since);
     }
+    timers::advance(state, now, outputs);
+    state.general.now = Some(now);
+    // What time has ended is over for the input too, whoever looked at the time before it.
+    state.general.closed.follow(&outputs[begun..]);
+    let fired = outputs.len();
+    let reply = dispatch(state, &input.event, now, outputs);
+    state.general.closed.follow(&outputs[fired..]);
+    reply
+}
+
+fn dispatch(
+    state: &mut State,
+    event: &Event,
+    now: Timestamp,
+    outputs: &mut Vec<Output>,
+) -> Option<Reply> {
+    match event {
+        Event::Tick => {}
+        Event::Started { last_alive } => ingest::started(state, *last_alive, now, outputs),
+        Event::Link(link) => ingest::link(state, *link, now, outputs),
+        Event::Settings(settings) => state.general.settings = settings.clone(),
+        Event::Publish(publish) => receive(state, publish, now, outputs),
+        Event::Reconcile(told) => reconcile::reconcile(state, told, now, outputs),
+        Event::Command(command) => {
+            return Some(registry::execute(state, command, now, outputs));
+        }
+    }
+    None
 }
 
 /// A message from the broker.
@@ -60,8 +96,15 @@ fn receive(state: &mut State, publish: &Publish, now: Timestamp, outputs: &mut V
     };
     match topic.kind {
         Kind::Readings => receive_readings(state, publish, topic, now, outputs),
-        // Device status changes nothing yet, and verdicts are our own.
-        Kind::Status | Kind::Verdicts => {}
+        Kind::Status => {
+            let taken = find_device(state, topic)
+                .and_then(|device| status::receive(state, publish, device, now, outputs));
+            if let Err(refused) = taken {
+                outputs.push(reject(publish, None, refused));
+            }
+        }
+        // Verdicts are our own.
+        Kind::Verdicts => {}
     }
 }
 
@@ -89,15 +132,15 @@ fn receive_readings(
 }
 
 fn find_device(state: &State, topic: Topic<'_>) -> Result<DeviceKey, Refused> {
-    let Some(key) = state.device_keys.get(topic.device) else {
+    let Some(key) = state.device_key(topic.device) else {
         let detail = format!("no device {} is enrolled", topic.device);
         return Err((RejectReason::UnknownDevice, detail));
     };
-    if state.site(state.device(*key).row.site).row.id.as_str() != topic.site {
+    if state.site(state.device(key).row.site).row.id.as_str() != topic.site {
         let detail = format!("device {} is enrolled at another site", topic.device);
         return Err((RejectReason::WrongSite, detail));
     }
-    Ok(*key)
+    Ok(key)
 }
 
 fn admit_batch(
@@ -109,6 +152,8 @@ fn admit_batch(
     now: Timestamp,
     outputs: &mut Vec<Output>,
 ) {
+    status::set_gateway(state, device, batch.gateway.as_ref());
+    status::watch_clock(state, device, &batch, now, outputs);
     let (boot_id, first_seq) = (batch.boot_id, batch.first_seq);
     let (want_verdict, encoding) = (batch.want_verdict, batch.encoding);
     let tally = admit::admit(state, device, batch, now, outputs);

@@ -203,7 +203,10 @@ fn routes(settings: &Settings, parts: Parts, health: &Health) -> Routes {
         }};
     }
     Routes::default()
-        .add_service(guarded!(AlertServiceServer<_>, alerts::Service::new(hub, stopping)))
+        .add_service(guarded!(
+            AlertServiceServer<_>,
+            alerts::Service::new(commands.clone(), hub, stopping)
+        ))
         .add_service(guarded!(VitalsServiceServer<_>, vitals::Service::new(history)))
         .add_service(guarded!(RegistryServiceServer<_>, registry::Service::new(commands.clone())))
         .add_service(guarded!(ProfileServiceServer<_>, profiles::Service::new(commands)))

@@ -1,16 +1,17 @@
-//! The hub: one task that follows the journal, holds the open alerts, and owns every watcher.
+//! The hub: one task that follows the journal, holds the open alerts and how each patient is
+//! watched, and owns every watcher.
 //!
 //! A watcher joins at a point of the journal and from then on gets each event that its filter
-//! lets through, in order, and nothing twice (V5). Without a cursor it gets a snapshot of the open
-//! alerts first. With one it gets the events behind it: from the hub's memory of recent events,
+//! lets through, in order, and nothing twice (V5). Without a cursor it gets a snapshot of what
+//! stands first. With one it gets the events behind it: from the hub's memory of recent events,
 //! or, if it was away for longer, from the journal, read by its own task until it has caught up.
 //!
 //! Promises: a slow watcher slows nobody. Its queue is bounded; when it overflows, the watcher goes
 //! on from the journal, if it still reads, or is closed and told so with its last cursor. Heartbeats travel in the
 //! same queue as events, so that a heartbeat's cursor means that everything before it was given.
 //!
-//! The hub decides nothing about alerts: events carry the alert as it stands. It knows nothing of
-//! gRPC either.
+//! The hub decides nothing: events carry the alert, or the patient's monitoring, as it stands. It
+//! knows nothing of gRPC either.
 
 mod cursor;
 mod filter;
@@ -28,12 +29,11 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 pub use self::cursor::{CursorError, WatchCursor};
 pub use self::filter::Filter;
-pub use self::view::EventRef;
 use self::view::View;
+pub use self::view::{Change, EventRef, Snapshot};
 use self::watcher::Watcher;
 pub use self::watcher::{Ended, Heartbeat, Lagged, Update, Watch};
 use crate::clock::Clock;
-use crate::engine::alerts::Alert;
 use crate::engine::input::{Event, Link};
 use crate::journal::{self, Entry, Follower, Journal};
 use crate::partition::Backlog;
@@ -87,19 +87,19 @@ pub struct Handle {
 }
 
 impl Hub {
-    /// A hub that begins with these open alerts, which are those after the entry at `position`.
+    /// A hub that begins with what followers believe to stand after the entry at `position`.
     ///
     /// # Errors
     /// [`journal::Error`] if the journal can't be followed from there.
     pub fn new(
         journal: &Journal,
         position: Position,
-        open_alerts: impl Iterator<Item = Alert>,
+        standing: Snapshot,
         backlog: Arc<Backlog>,
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, Handle), journal::Error> {
         let follower = journal.follow(position)?;
-        let view = View::new(position, open_alerts);
+        let view = View::new(position, standing);
         let (sender, joins) = mpsc::channel(JOINS_MAX);
         let handle = Handle { joins: sender, journal: journal.clone(), patience: LAG_PATIENCE };
         let watchers = Vec::new();
@@ -137,8 +137,10 @@ impl Hub {
 
     fn follow(&mut self, entries: &[Arc<Entry>]) {
         for entry in entries {
-            if let Event::Link(link) = entry.input.event {
-                self.ingest_connected.send_replace(matches!(link, Link::Up { .. }));
+            match entry.input.event {
+                Event::Link(Link::Up { .. }) => drop(self.ingest_connected.send_replace(true)),
+                Event::Link(Link::Down) => drop(self.ingest_connected.send_replace(false)),
+                _ => {}
             }
             for event in self.view.follow(entry) {
                 self.watchers.retain(|watcher| watcher.offer(&event));
@@ -149,6 +151,9 @@ impl Hub {
             histogram!(names::HUB_LAG_SECONDS).record(lag);
             gauge!(names::HUB_POSITION).set(last.position.0 as f64);
             gauge!(names::ALERTS_OPEN).set(self.view.open_count() as f64);
+            for (state, count) in self.view.watched() {
+                gauge!(names::PATIENTS, "state" => *state).set(*count as f64);
+            }
             self.count_watchers();
         }
     }

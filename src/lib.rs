@@ -44,9 +44,12 @@
 //! - **V6** After a drain, the rows in the store are the readings admitted in the journal.
 //! - **V7** A reading counts for a patient only if its device was bound to that patient when it was
 //!   *measured*, by the bindings known at receipt.
-//! - **V8** Loss of data never ends an alert, and late data never ends, retracts or raises one.
+//! - **V8** Loss of data never ends a physiological alert; late data never ends, retracts or raises
+//!   again a live one.
 //! - **V9** With the database away, ingest, alarms, registry changes and streams go on; only
 //!   history answers UNAVAILABLE.
+//! - **V10** An outage of the service or its broker raises one technical alert, never a wave of
+//!   silence alarms.
 //!
 //! Deliberately absent: no stage waits for the database; no input is acknowledged before its
 //! commit; no follower has a say in what happened; nothing is shed in silence.

@@ -7,7 +7,8 @@
 //! load many inputs share one fsync, without it an input waits for nobody.
 //!
 //! Promises: entries stand in the journal in the order in which they were applied, and whoever
-//! waits for an input is told after its commit, in that order. A failed commit or a panic of the
+//! waits for an input is told after its commit, in that order. What is due because time passes
+//! happens when it is due, also while nothing arrives. A failed commit or a panic of the
 //! engine ends the run with an error; what was not acknowledged comes again.
 //!
 //! Checkpoints are taken along the way: begun when enough was journaled, gathered a bounded number
@@ -16,8 +17,10 @@
 
 mod backlog;
 mod commit;
+mod inbox;
 mod line;
 mod recover;
+mod told;
 
 use std::sync::Arc;
 use std::thread;
@@ -184,9 +187,9 @@ impl Partition {
     pub async fn run(self) -> Result<(), Error> {
         let Self { recovered, writer, settings, stored, inbox, backlog, stopping, clock } = self;
         let (batches, to_commit) = std::sync::mpsc::sync_channel(BATCHES_MAX);
-        let line = Line::new(recovered, inbox, batches, Arc::clone(&backlog));
+        let line = Line::new(recovered, inbox, batches, Arc::clone(&backlog), clock);
         let engine = spawn("engine", move || {
-            line.run(settings, clock.now());
+            line.run(settings);
             Ok(())
         })?;
         let committer = Committer::new(writer, stored, backlog, stopping);

@@ -35,7 +35,7 @@ use self::tally::Tally;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::engine::input;
-use crate::hub::Hub;
+use crate::hub::{self, Hub};
 use crate::mqtt::publisher::{self, Publisher};
 use crate::mqtt::session::Session;
 use crate::partition::{self, Backlog, Partition, Surroundings, Work};
@@ -88,16 +88,14 @@ impl Service {
 
         let (opened, recovered) = recover(settings::journal(&config.journal)).await?;
         let journal = opened.journal;
-        let open_alerts: Vec<_> = recovered.state.open_alerts().cloned().collect();
+        let standing = hub::Snapshot {
+            alerts: recovered.open_alerts().cloned().collect(),
+            patients: recovered.state.monitoring().map(Arc::new).collect(),
+        };
         let at = recovered.position;
         let backlog = Arc::new(Backlog::default());
-        let (hub, watching) = Hub::new(
-            &journal,
-            at,
-            open_alerts.into_iter(),
-            Arc::clone(&backlog),
-            Arc::clone(&clock),
-        )?;
+        let (hub, watching) =
+            Hub::new(&journal, at, standing, Arc::clone(&backlog), Arc::clone(&clock))?;
 
         let history = store::open_history(&store);
         let store = store::Writer::new(store, journal.clone(), SystemClock);

@@ -287,6 +287,69 @@ impl AbsentReason {
     }
 }
 
+/// Something that a device asserts of the patient by itself. Numbers are those of protobuf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum DeviceEvent {
+    /// The patient pressed the call button.
+    Sos = 1,
+    /// The patient fell.
+    Fall = 2,
+    /// No heart action.
+    Asystole = 3,
+    /// Ventricular fibrillation.
+    VentricularFibrillation = 4,
+    /// Ventricular tachycardia.
+    VentricularTachycardia = 5,
+    /// Atrial fibrillation.
+    AtrialFibrillation = 6,
+    /// A pause of the heart.
+    Pause = 7,
+    /// Another arrhythmia.
+    Arrhythmia = 8,
+}
+
+impl DeviceEvent {
+    /// Every event, in the order of their numbers.
+    pub const ALL: [Self; 8] = [
+        Self::Sos,
+        Self::Fall,
+        Self::Asystole,
+        Self::VentricularFibrillation,
+        Self::VentricularTachycardia,
+        Self::AtrialFibrillation,
+        Self::Pause,
+        Self::Arrhythmia,
+    ];
+
+    /// The event with this protobuf number.
+    #[must_use]
+    pub fn from_number(number: i32) -> Option<Self> {
+        Self::ALL.into_iter().find(|event| *event as i32 == number)
+    }
+
+    /// Its name in profiles.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sos => "sos",
+            Self::Fall => "fall",
+            Self::Asystole => "asystole",
+            Self::VentricularFibrillation => "ventricular_fibrillation",
+            Self::VentricularTachycardia => "ventricular_tachycardia",
+            Self::AtrialFibrillation => "atrial_fibrillation",
+            Self::Pause => "pause",
+            Self::Arrhythmia => "arrhythmia",
+        }
+    }
+
+    /// The event of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|event| event.name() == name)
+    }
+}
+
 /// What a reading says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Value {

@@ -3,7 +3,9 @@
 //! [`alerts`] gives a watcher, which holds the stream open, and [`SeenAlerts`], through which
 //! others read what it has seen. A watcher promises to take up a cut stream after the last cursor
 //! it saw, and to begin anew where the service no longer has that cursor. An alert counts once,
-//! by its id, however often it is told. It acknowledges nothing and sends nothing.
+//! by its id, however often it is told. Only live alerts of patients count as raised: what late
+//! readings tell of the past, and what the service tells of itself or of a gateway, is counted
+//! apart. It acknowledges nothing and sends nothing.
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -56,9 +58,13 @@ pub struct Seen {
     pub not_kept: u64,
     /// Start events of an alert that had started before.
     pub repeated: usize,
-    /// Events of an alert's rise to a higher priority.
+    /// Alerts of the past, told by late readings: over when they became known, never signalled.
+    pub retrospective: usize,
+    /// Alerts of no patient: of a gateway, or of the service itself.
+    pub of_no_patient: usize,
+    /// Events of a raised alert's rise to a higher priority.
     pub escalated: usize,
-    /// Events of an alert's end, with or without readings.
+    /// Events of a raised alert's end, with or without readings.
     pub ended: usize,
     /// How often the stream was cut and taken up again.
     pub cuts: u64,
@@ -236,7 +242,8 @@ impl Seen {
     fn take(&mut self, message: v1::WatchAlertsResponse, now: Instant) {
         match message.message {
             Some(told::Message::Snapshot(snapshot)) => {
-                for alert in snapshot.alerts {
+                let of_patients = |alert: &v1::Alert| !alert.patient_id.is_empty();
+                for alert in snapshot.alerts.into_iter().filter(of_patients) {
                     self.raise(alert, None, now);
                 }
             }
@@ -248,13 +255,18 @@ impl Seen {
 
     fn event(&mut self, event: told::Event, now: Instant) {
         let Some(told::event::Change::Alert(event)) = event.change else { return };
-        match event.phase() {
+        let phase = event.phase();
+        let Some(alert) = event.alert else { return };
+        match phase {
+            v1::AlertPhase::Start if alert.retrospective => self.retrospective += 1,
+            v1::AlertPhase::Start if alert.patient_id.is_empty() => self.of_no_patient += 1,
             v1::AlertPhase::Start => {
-                let decided_by = event.reading.and_then(|reading| reading.measured_at);
+                let decided_by = event.readings.first().and_then(|reading| reading.measured_at);
                 let decided_by = decided_by.and_then(convert::from_timestamp);
-                let is_new = event.alert.is_some_and(|alert| self.raise(alert, decided_by, now));
+                let is_new = self.raise(alert, decided_by, now);
                 self.repeated += usize::from(!is_new);
             }
+            _ if !self.ids.contains(&alert.alert_id) => {}
             v1::AlertPhase::Escalate => self.escalated += 1,
             v1::AlertPhase::End | v1::AlertPhase::Close => self.ended += 1,
             _ => {}
@@ -296,17 +308,22 @@ mod tests {
     }
 
     fn alert(id: &str) -> v1::Alert {
-        v1::Alert { alert_id: id.to_owned(), ..v1::Alert::default() }
+        let (alert_id, patient_id) = (id.to_owned(), "p-1".to_owned());
+        v1::Alert { alert_id, patient_id, ..v1::Alert::default() }
     }
 
     fn event(cursor: &str, phase: v1::AlertPhase, id: &str) -> v1::WatchAlertsResponse {
+        event_of(cursor, phase, alert(id))
+    }
+
+    fn event_of(cursor: &str, phase: v1::AlertPhase, alert: v1::Alert) -> v1::WatchAlertsResponse {
         let decided_at = prost_types::Timestamp { seconds: 60, nanos: 0 };
         let reading =
             v1::DecidingReading { measured_at: Some(decided_at), ..v1::DecidingReading::default() };
         let event = v1::AlertEvent {
             phase: phase.into(),
-            alert: Some(alert(id)),
-            reading: Some(reading),
+            alert: Some(alert),
+            readings: vec![reading],
             ..v1::AlertEvent::default()
         };
         let change = Some(told::event::Change::Alert(event));
@@ -384,6 +401,22 @@ mod tests {
         ];
         let (seen, _) = watch(vec![(told, cut())]).await;
         assert_eq!((ids(&seen), seen.escalated, seen.ended), (vec!["a"], 1, 1));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_live_alert_of_a_patient_is_not_raised() {
+        let (start, end) = (v1::AlertPhase::Start, v1::AlertPhase::End);
+        let late = v1::Alert { retrospective: true, closed: true, ..alert("late") };
+        let outage = v1::Alert { patient_id: String::new(), ..alert("outage") };
+        let told = vec![
+            event_of("1", start, late),
+            event_of("2", start, outage.clone()),
+            event_of("3", end, outage),
+            event("4", start, "a"),
+        ];
+        let (seen, _) = watch(vec![(told, cut())]).await;
+        assert_eq!((ids(&seen), seen.ended), (vec!["a"], 0));
+        assert_eq!((seen.retrospective, seen.of_no_patient, seen.repeated), (1, 1, 0));
     }
 
     #[tokio::test]

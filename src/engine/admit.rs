@@ -1,14 +1,20 @@
-//! Admission: which readings of a batch count, and for whom.
+//! Admission: which readings of a batch count, for whom, and what they may do.
 //!
 //! Each decoded reading is numbered, timed and bound, or refused with a reason. The order of the
 //! checks is: duplicate, clock, age, binding, range. Readings that are admitted go to the store as
-//! they are, with flags; those that are also real, in time, in order and plausible are judged by
-//! the rules at once, in measured order.
+//! they are, with flags, and to the rules as what they are:
 //!
-//! Late readings are kept and flagged, and judged by nothing. So are readings of a binding that
-//! has ended since.
+//! - *live*: within the binding's live window and newer than any of its channel before it;
+//! - *delayed*: as new, but older than the live window: may raise, and ends nothing;
+//! - *late*: marked historical, out of order, or of a binding that has ended since: folds by
+//!   itself, see [`super::late`].
+//!
+//! Readings of a test or a demonstration are kept and judged by nothing. [`place`] asks what is
+//! known of the device alone, [`take`] what they are to the patient.
 
+mod place;
 pub(super) mod sequences;
+mod take;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,13 +22,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use self::sequences::Sequences;
-use super::alerts::Wearer;
+use self::take::Wearing;
 use super::decode::{Batch, Decoded};
-use super::output::{BindingRow, DeviceRow, Output, Quality, Reading, RejectReason};
-use super::rules;
+use super::output::{BindingRow, DeviceRow, Output, RejectReason};
 use super::state::State;
+use super::status::DeviceState;
 use crate::clock::Timestamp;
-use crate::vitals::{DeviceKey, Mode, PatientKey, Quantity, Value, Vital};
+use crate::vitals::{DeviceKey, Vital};
 
 /// Readings measured further ahead of the service's clock are refused.
 pub(super) const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(30);
@@ -42,6 +48,8 @@ pub(super) struct Device {
     pub(super) bindings: Vec<BindingRow>,
     /// When the newest reading admitted from it was measured.
     pub(super) newest: Option<Timestamp>,
+    /// What it last said of itself, and what is known of its clock.
+    pub(super) state: DeviceState,
     /// Which of its numbered readings have been admitted.
     sequences: Sequences,
     /// When its unnumbered readings were measured, and received.
@@ -55,17 +63,28 @@ impl Device {
             row,
             bindings: Vec::new(),
             newest: None,
+            state: DeviceState::default(),
             sequences: Sequences::default(),
             identities: BTreeMap::new(),
         }
     }
 
-    /// Whose it was at `instant`.
-    pub(super) fn binding_at(&self, instant: Timestamp) -> Option<&BindingRow> {
-        let covers = |binding: &&BindingRow| {
+    /// Whose it was at `instant`: the place of the binding.
+    pub(super) fn binding_at(&self, instant: Timestamp) -> Option<usize> {
+        let covers = |binding: &BindingRow| {
             binding.from <= instant && binding.until.is_none_or(|until| instant < until)
         };
-        self.bindings.iter().rev().find(covers)
+        self.bindings.iter().rposition(covers)
+    }
+
+    /// The binding that lasts, if one does.
+    pub(super) fn bound(&self) -> Option<&BindingRow> {
+        self.bindings.last().filter(|binding| binding.until.is_none())
+    }
+
+    /// The gateway in front of it, as far as is known.
+    pub(super) const fn gateway(&self) -> Option<DeviceKey> {
+        self.state.gateway
     }
 
     fn is_duplicate(&self, boot_id: u64, reading: &Decoded) -> bool {
@@ -111,210 +130,13 @@ pub(super) fn admit(
     now: Timestamp,
     outputs: &mut Vec<Output>,
 ) -> Tally {
-    let mut tally = Tally { refused: batch.refused, ..Tally::default() };
-    let mut readings = batch.readings;
-    // Stable, so that readings of one instant keep the order in which they were sent.
-    readings.sort_by_key(|reading| reading.measured_at);
-    let mut seen = Seen::of(&tally.refused, batch.first_seq);
-    for reading in &readings {
-        if state.device(device).is_duplicate(batch.boot_id, reading) {
-            tally.duplicate += 1;
-            continue;
-        }
-        match place(state, device, reading, batch.mode, now) {
-            Ok(admission) => {
-                tally.accepted += 1;
-                let row = state.devices.get_mut(device.index());
-                row.expect("the caller looked it up").remember(batch.boot_id, reading, now);
-                seen.numbers.push(reading.sequence);
-                outputs.push(Output::Reading(admission.reading));
-                judge(state, &admission, now, outputs);
-            }
-            Err((reason, detail)) => {
-                if is_final(reason) {
-                    seen.numbers.push(reading.sequence);
-                }
-                tally.refused.push((reading.index, reason, detail));
-            }
-        }
+    let mode = batch.mode;
+    let (placed, tally) = place::place_all(state, device, batch, now);
+    for run in placed.chunk_by(|one, other| one.binding == other.binding) {
+        let wearing = Wearing::of(state, device, run[0].binding, mode);
+        state.with_patient(wearing.patient, now, outputs, |patient, cx| {
+            take::take_all(patient, cx, &wearing, run);
+        });
     }
-    if batch.boot_id != 0 && !seen.numbers.is_empty() {
-        let row = state.devices.get_mut(device.index()).expect("the caller looked it up");
-        row.sequences.insert_all(batch.boot_id, seen.numbers);
-    }
-    tally.refused.sort_by_key(|(index, ..)| *index);
     tally
-}
-
-/// Numbers of a batch that need not come again: admitted, or refused for what they are.
-struct Seen {
-    numbers: Vec<u64>,
-}
-
-impl Seen {
-    fn of(refused: &[(u32, RejectReason, String)], first_seq: u64) -> Self {
-        let is_over = |(_, reason, _): &&(u32, RejectReason, String)| is_final(*reason);
-        let number = |(index, ..): &(u32, RejectReason, String)| first_seq + u64::from(*index);
-        Self { numbers: refused.iter().filter(is_over).map(number).collect() }
-    }
-}
-
-/// Whether a reading refused for this reason is refused whenever it comes again. The others may
-/// be admitted later: once the device is bound, or its time has come.
-const fn is_final(reason: RejectReason) -> bool {
-    !matches!(
-        reason,
-        RejectReason::UnknownDevice
-            | RejectReason::WrongSite
-            | RejectReason::UnboundDevice
-            | RejectReason::ClockAhead
-    )
-}
-
-/// A reading that counts, and what the rules may do with it.
-struct Admission {
-    reading: Reading,
-    use_: Use,
-}
-
-/// What the rules may do with a reading.
-enum Use {
-    /// Judge its value.
-    Judge(Quantity),
-    /// Note that its value is absent.
-    Miss,
-    /// Note only that it came: it neither satisfies nor breaks a delay.
-    PassOver,
-    /// Nothing: it is late, or not real.
-    None,
-}
-
-fn place(
-    state: &State,
-    device: DeviceKey,
-    decoded: &Decoded,
-    mode: Mode,
-    now: Timestamp,
-) -> Result<Admission, (RejectReason, String)> {
-    let measured_at = decoded.measured_at;
-    check_clock(state, measured_at, now)?;
-    let Some(binding) = state.device(device).binding_at(measured_at) else {
-        let detail = format!("bound to nobody at {measured_at}");
-        return Err((RejectReason::UnboundDevice, detail));
-    };
-    let mut quality = decoded.quality.with(quality_of(mode));
-    if measured_at > now {
-        quality = quality.with(Quality::CLOCK_AHEAD);
-    }
-    let is_late = decoded.historical
-        || binding.until.is_some()
-        || measured_at.plus(binding.schedule.upload_interval).plus(LIVE_WINDOW_GRACE) < now
-        || is_out_of_order(state, binding.patient, device, decoded);
-    if is_late {
-        quality = quality.with(Quality::LATE);
-    }
-    let (tier, flags) = grade(decoded)?;
-    let reading = Reading {
-        measured_at,
-        patient: binding.patient,
-        device,
-        vital: decoded.vital,
-        value: decoded.value,
-        quality: quality.with(flags),
-    };
-    let use_ = if is_late || mode != Mode::Real { Use::None } else { tier };
-    Ok(Admission { reading, use_ })
-}
-
-fn check_clock(
-    state: &State,
-    measured_at: Timestamp,
-    now: Timestamp,
-) -> Result<(), (RejectReason, String)> {
-    if measured_at.since(now) > CLOCK_AHEAD_MAX {
-        let ahead = measured_at.since(now).as_secs();
-        let detail = format!("measured {ahead} s ahead of the service's clock");
-        return Err((RejectReason::ClockAhead, detail));
-    }
-    let retention = state.general.settings.retention;
-    if now.since(measured_at) > retention {
-        let days = retention.as_secs() / (24 * 60 * 60);
-        let detail = format!("measured at {measured_at}; readings are kept for {days} days");
-        return Err((RejectReason::TooOld, detail));
-    }
-    Ok(())
-}
-
-const fn quality_of(mode: Mode) -> Quality {
-    match mode {
-        Mode::Real => Quality(0),
-        Mode::Test => Quality::TEST,
-        Mode::Demo => Quality::DEMO,
-    }
-}
-
-fn is_out_of_order(
-    state: &State,
-    patient: PatientKey,
-    device: DeviceKey,
-    decoded: &Decoded,
-) -> bool {
-    state
-        .patient(patient)
-        .channel(device, decoded.vital)
-        .is_some_and(|channel| decoded.measured_at <= channel.newest)
-}
-
-/// The tier of a value: refused, passed over, technical or judged.
-fn grade(decoded: &Decoded) -> Result<(Use, Quality), (RejectReason, String)> {
-    let vital = decoded.vital;
-    let quantity = match decoded.value {
-        Value::Absent(_) => return Ok((Use::Miss, Quality(0))),
-        Value::Consciousness(_) => return Ok((Use::PassOver, Quality(0))),
-        Value::Quantity(quantity) => quantity,
-    };
-    if quantity == Quantity::whole(0) && vital.zero_means_no_sensor() {
-        return Ok((Use::Miss, Quality::NO_SENSOR));
-    }
-    let possible = vital.possible();
-    if !possible.contains(quantity) {
-        let unit = vital.unit().ucum();
-        let detail =
-            format!("{vital} is possible from {} to {} {unit}", possible.low, possible.high);
-        return Err((RejectReason::ImpossibleValue, detail));
-    }
-    if !vital.plausible().contains(quantity) {
-        return Ok((Use::PassOver, Quality::IMPLAUSIBLE));
-    }
-    if decoded.quality.has(Quality::QUESTIONABLE) {
-        return Ok((Use::PassOver, Quality(0)));
-    }
-    Ok((Use::Judge(quantity), Quality(0)))
-}
-
-fn judge(state: &mut State, admission: &Admission, now: Timestamp, outputs: &mut Vec<Output>) {
-    let reading = &admission.reading;
-    if matches!(admission.use_, Use::None) {
-        return;
-    }
-    let rules = state.rules_of(reading.patient);
-    let (patients, sites, devices) = (&mut state.patients, &state.sites, &state.devices);
-    let patient = patients.get_mut(reading.patient.index()).expect("bindings name patients");
-    let alerts_before = patient.alerts.len();
-    match admission.use_ {
-        Use::Judge(value) => {
-            let site = sites.get(patient.row.site.index()).expect("patients name sites");
-            let device_id = |key: DeviceKey| {
-                devices.get(key.index()).expect("channels name devices").row.id.clone()
-            };
-            let wearer = Wearer { site: &site.row.id, now, device_id: &device_id };
-            rules::judge(patient, &rules, &wearer, reading, value, outputs);
-        }
-        Use::Miss => rules::miss(patient, reading),
-        Use::PassOver => rules::pass_over(patient, reading),
-        Use::None => {}
-    }
-    if patient.alerts.len() != alerts_before {
-        state.note_alerts(reading.patient);
-    }
 }

@@ -15,7 +15,9 @@ use super::output::{Quality, RejectReason};
 use crate::clock::Timestamp;
 use crate::mqtt::topic::Topic;
 use crate::proto::v1 as proto;
-use crate::vitals::{AbsentReason, Acvpu, Mode, Quantity, Unit, Value, Vital};
+use crate::vitals::{
+    AbsentReason, Acvpu, DeviceEvent, DeviceId, Mode, Quantity, Unit, Value, Vital,
+};
 
 /// Why something was refused, and what exactly.
 pub(super) type Refused = (RejectReason, String);
@@ -33,6 +35,10 @@ pub(super) struct Batch {
     pub(super) want_verdict: bool,
     /// How it was encoded.
     pub(super) encoding: Encoding,
+    /// When it was sent, by the sender's clock, if it said so.
+    pub(super) sent_at: Option<Timestamp>,
+    /// The gateway that sent it, if it named one.
+    pub(super) gateway: Option<DeviceId>,
     /// The good readings, in the order in which they were sent.
     pub(super) readings: Vec<Decoded>,
     /// The bad ones, by their place in the batch.
@@ -56,6 +62,8 @@ pub(super) struct Decoded {
     pub(super) quality: Quality,
     /// Whether the device calls it historical.
     pub(super) historical: bool,
+    /// What it was measured together with; 0 if it stands alone.
+    pub(super) measurement_id: u32,
 }
 
 /// The encoding of a payload: as declared, else by its first byte.
@@ -74,24 +82,88 @@ pub(super) fn batch(publish: &Publish, settings: &Settings) -> Result<Batch, Ref
         return Err((RejectReason::TooLarge, detail));
     }
     let encoding = encoding_of(publish);
-    let Parsed { batch, readings } = match encoding {
-        Encoding::Protobuf => protobuf(publish)?,
-        Encoding::Json => json::batch(&publish.payload)
-            .map_err(|error| malformed(format!("not a ReadingBatch in JSON: {error}")))?,
-    };
-    let count = readings.len();
-    if count > settings.batch_readings_max as usize {
-        let detail = format!("{count} readings; at most {}", settings.batch_readings_max);
-        return Err((RejectReason::TooManyReadings, detail));
+    match encoding {
+        Encoding::Protobuf => {
+            let mut batch = proto::ReadingBatch::decode(&*publish.payload)
+                .map_err(|error| malformed(format!("not a ReadingBatch in protobuf: {error}")))?;
+            let readings = std::mem::take(&mut batch.readings);
+            check_count(readings.len(), settings)?;
+            sort_out(&batch, readings.into_iter().map(Ok), encoding)
+        }
+        Encoding::Json => {
+            let Parsed { batch, readings } = json::batch(&publish.payload)
+                .map_err(|error| malformed(format!("not a ReadingBatch in JSON: {error}")))?;
+            check_count(readings.len(), settings)?;
+            sort_out(&batch, readings.into_iter(), encoding)
+        }
     }
-    sort_out(&batch, readings, encoding)
 }
 
-fn protobuf(publish: &Publish) -> Result<Parsed, Refused> {
-    let mut batch = proto::ReadingBatch::decode(&*publish.payload)
-        .map_err(|error| malformed(format!("not a ReadingBatch in protobuf: {error}")))?;
-    let readings = std::mem::take(&mut batch.readings).into_iter().map(Ok).collect();
-    Ok(Parsed { batch, readings })
+fn check_count(readings: usize, settings: &Settings) -> Result<(), Refused> {
+    if readings <= settings.batch_readings_max as usize {
+        return Ok(());
+    }
+    let detail = format!("{readings} readings; at most {}", settings.batch_readings_max);
+    Err((RejectReason::TooManyReadings, detail))
+}
+
+/// What a device says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Status {
+    /// Whether it is connected.
+    pub(super) is_online: bool,
+    /// The number of its start; 0 if it keeps none.
+    pub(super) boot_id: u64,
+    /// When this became so, by the device's clock, if it said so.
+    pub(super) at: Option<Timestamp>,
+    /// The gateway in front of it, if it named one.
+    pub(super) gateway: Option<DeviceId>,
+    /// Charge of its battery in percent, if it has one.
+    pub(super) battery_percent: Option<u8>,
+    /// Whether its sensor is on the patient, if it can tell.
+    pub(super) is_attached: Option<bool>,
+    /// Whether it reports that a sensor is broken.
+    pub(super) has_fault: bool,
+    /// What it asserts of the patient, if anything.
+    pub(super) event: Option<DeviceEvent>,
+}
+
+/// The status of a `status` message.
+pub(super) fn status(publish: &Publish, settings: &Settings) -> Result<Status, Refused> {
+    let bytes = publish.payload.len();
+    if bytes > settings.payload_bytes_max as usize {
+        let detail = format!("{bytes} bytes; at most {}", settings.payload_bytes_max);
+        return Err((RejectReason::TooLarge, detail));
+    }
+    let message = match encoding_of(publish) {
+        Encoding::Protobuf => proto::DeviceStatus::decode(&*publish.payload)
+            .map_err(|error| malformed(format!("not a DeviceStatus in protobuf: {error}")))?,
+        Encoding::Json => json::status(&publish.payload)
+            .map_err(|error| malformed(format!("not a DeviceStatus in JSON: {error}")))?,
+    };
+    let battery_percent = match message.battery_percent {
+        Some(percent) if percent > 100 => {
+            return Err(malformed(format!("a battery at {percent} percent")));
+        }
+        percent => percent.and_then(|percent| u8::try_from(percent).ok()),
+    };
+    Ok(Status {
+        is_online: message.online,
+        boot_id: message.boot_id,
+        at: message.at.as_ref().map(instant).transpose()?,
+        gateway: gateway(&message.gateway)?,
+        battery_percent,
+        is_attached: message.sensor_attached,
+        has_fault: message.event == Some(proto::DeviceEvent::SensorFault as i32),
+        event: message.event.and_then(DeviceEvent::from_number),
+    })
+}
+
+fn gateway(id: &str) -> Result<Option<DeviceId>, Refused> {
+    if id.is_empty() {
+        return Ok(None);
+    }
+    DeviceId::new(id).map(Some).map_err(|_| malformed("the gateway is not an id"))
 }
 
 fn malformed(detail: impl Into<String>) -> Refused {
@@ -100,7 +172,7 @@ fn malformed(detail: impl Into<String>) -> Refused {
 
 fn sort_out(
     message: &proto::ReadingBatch,
-    readings: Vec<Result<proto::Reading, String>>,
+    readings: impl ExactSizeIterator<Item = Result<proto::Reading, String>>,
     encoding: Encoding,
 ) -> Result<Batch, Refused> {
     let mode = match message.mode {
@@ -120,6 +192,8 @@ fn sort_out(
         mode,
         want_verdict: message.want_verdict,
         encoding,
+        sent_at: message.sent_at.as_ref().map(instant).transpose()?,
+        gateway: gateway(&message.gateway)?,
         readings: Vec::with_capacity(readings.len()),
         refused: Vec::new(),
     };
@@ -137,6 +211,7 @@ fn sort_out(
                 value,
                 quality: quality_of(&reading.quality),
                 historical: reading.historical,
+                measurement_id: reading.measurement_id,
             }),
             Err((reason, detail)) => batch.refused.push((index, reason, detail)),
         }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::profile::Profile;
+use super::alerts::{Alert, AlertId};
+use super::profile::{Eligibility, Profile};
 use crate::clock::Timestamp;
 use crate::vitals::{DeviceId, PatientId, SiteId, Vital};
 
@@ -40,6 +41,9 @@ pub enum Event {
     Publish(Publish),
     /// A caller asks for a change.
     Command(Box<Command>),
+    /// The engine that replayed the journal decides otherwise than the one that wrote it: these
+    /// are the alerts that followers believe to be open.
+    Reconcile(Vec<Alert>),
 }
 
 /// The part of the configuration that the engine heeds. Bounds of what it accepts.
@@ -74,6 +78,8 @@ pub enum Link {
     },
     /// The connection is gone.
     Down,
+    /// What piled up while it was gone has been taken in.
+    CaughtUp,
 }
 
 /// A message from the broker, unread.
@@ -190,13 +196,97 @@ pub enum Action {
         /// From when on it is nobody's; receipt if not given.
         at: Option<Timestamp>,
     },
+    /// Says what scores must know of a patient.
+    UpdatePatient {
+        /// Who.
+        patient: PatientId,
+        /// What.
+        eligibility: Eligibility,
+    },
+    /// Puts another device in the place of a patient's.
+    ReplaceDevice(Replacement),
+    /// Moves a patient with their devices to another site.
+    TransferPatient {
+        /// Who.
+        patient: PatientId,
+        /// Where to.
+        site: SiteId,
+    },
+    /// Pauses all alarm signals of a patient, or ends the pause.
+    PausePatient {
+        /// Who.
+        patient: PatientId,
+        /// Until when; `None` ends the pause.
+        until: Option<Timestamp>,
+        /// Why, for people.
+        reason: Option<String>,
+    },
+    /// Works on an alert.
+    WorkOnAlert {
+        /// Which.
+        alert: AlertId,
+        /// How.
+        action: AlertAction,
+    },
     /// Replaces the profile of a scope.
     PutProfile {
         /// Whose.
         owner: ProfileOwner,
         /// All of its rules.
         profile: Profile,
+        /// The version it replaces, 0 for none, if the caller says: another one in force is not
+        /// overwritten unseen.
+        expected_version: Option<u32>,
     },
+}
+
+/// What a clinician does with an alert. A revision is that of the alert as it was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AlertAction {
+    /// Stops the signal until the condition ends or reaches a higher priority.
+    Acknowledge {
+        /// As it was seen.
+        revision: u32,
+        /// For the others.
+        note: Option<String>,
+    },
+    /// Stops the signal for a time.
+    Pause {
+        /// As it was seen.
+        revision: u32,
+        /// For how long, by wall time.
+        duration: Duration,
+        /// For the others.
+        note: Option<String>,
+    },
+    /// Clears the latched signal of a condition that has ended.
+    Reset {
+        /// As it was seen.
+        revision: u32,
+    },
+    /// Says who takes care of it.
+    Assign {
+        /// Who; `None` for nobody.
+        assignee: Option<String>,
+    },
+    /// Adds a note.
+    AddNote {
+        /// What.
+        note: String,
+    },
+}
+
+/// A device to be replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replacement {
+    /// The device that is bound.
+    pub device: DeviceId,
+    /// The one that takes its place.
+    pub new_device: DeviceId,
+    /// From when on; receipt if not given.
+    pub at: Option<Timestamp>,
+    /// How the new one measures and sends; as the old one if not given.
+    pub schedule: Option<Schedule>,
 }
 
 /// A binding to be made.
@@ -213,7 +303,7 @@ pub struct NewBinding {
 }
 
 /// How a bound device measures and sends.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Schedule {
     /// The longest regular time between measuring and sending. Readings older than this plus two
     /// minutes are late.

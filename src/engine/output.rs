@@ -3,12 +3,14 @@
 //! Outputs say all that a follower needs, so that none of them decides anything. They stand in
 //! the journal beside their input and are never computed again once they stand there.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::alerts::AlertEvent;
 use super::input::Schedule;
-use super::profile::{Profile, Scope, Violation};
+use super::profile::{Eligibility, Profile, Scope, Violation};
 use crate::clock::Timestamp;
 use crate::vitals::{DeviceId, DeviceKey, PatientId, PatientKey, SiteId, SiteKey, Value, Vital};
 
@@ -25,6 +27,8 @@ pub enum Output {
     Registry(Box<RegistryChange>),
     /// A gateway is to be told what became of a batch.
     Verdict(Box<Verdict>),
+    /// A patient is watched otherwise than before.
+    Monitoring(Box<MonitoringChange>),
 }
 
 /// A reading that counts for a patient.
@@ -74,6 +78,54 @@ impl Quality {
     #[must_use]
     pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
+    }
+}
+
+/// How a patient is watched, from a moment on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MonitoringChange {
+    /// Who.
+    pub patient: PatientId,
+    /// The same, by number.
+    pub patient_key: PatientKey,
+    /// Where they are.
+    pub site: SiteId,
+    /// How.
+    pub state: MonitoringState,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// How a patient is watched. Numbers are those of protobuf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum MonitoringState {
+    /// Readings arrive and every rule on what the devices measure can fire.
+    Monitored = 1,
+    /// Some vitals are silent, or some rules cannot fire on the patient's devices.
+    Partial = 2,
+    /// Signals are paused.
+    Paused = 3,
+    /// No rule is in force.
+    LimitsOff = 4,
+    /// No device is bound.
+    NoDevice = 5,
+    /// A device is bound and no reading arrives.
+    NoData = 6,
+}
+
+impl MonitoringState {
+    /// Its name in the store and in metric labels.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Monitored => "monitored",
+            Self::Partial => "partial",
+            Self::Paused => "paused",
+            Self::LimitsOff => "limits_off",
+            Self::NoDevice => "no_device",
+            Self::NoData => "no_data",
+        }
     }
 }
 
@@ -211,6 +263,10 @@ pub struct PatientRow {
     pub site: SiteKey,
     /// When they were added.
     pub created_at: Timestamp,
+    /// What scores must know of them.
+    pub eligibility: Eligibility,
+    /// Until when their signals are paused, if they are.
+    pub paused_until: Option<Timestamp>,
 }
 
 /// A device.
@@ -238,7 +294,7 @@ pub struct BindingRow {
     /// Up to here, exclusive; `None` while it lasts.
     pub until: Option<Timestamp>,
     /// How the device measures and sends.
-    pub schedule: Schedule,
+    pub schedule: Arc<Schedule>,
 }
 
 /// A profile.
@@ -302,11 +358,28 @@ pub type Reply = Result<Done, Refusal>;
 
 /// What a command did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Done {
-    /// The row as it stands now.
-    pub change: RegistryChange,
-    /// For a binding: whose it is or was, by id, because a caller who unbinds names the device only.
-    pub patient: Option<PatientId>,
+pub enum Done {
+    /// The registry's row as it stands now.
+    Registry {
+        /// The row.
+        change: RegistryChange,
+        /// For a binding: whose it is or was, by id, because a caller who unbinds names the
+        /// device only.
+        patient: Option<PatientId>,
+        /// For a patient: where they are, by id.
+        site: Option<SiteId>,
+    },
+    /// A device took another's place.
+    Replaced {
+        /// The binding that ended.
+        ended: BindingRow,
+        /// The one that began.
+        began: BindingRow,
+        /// Whose they are.
+        patient: PatientId,
+    },
+    /// What happened to an alert, with the alert as it stands now.
+    Alert(Box<AlertEvent>),
 }
 
 /// Why a command was not carried out. Nothing has changed.
@@ -334,6 +407,14 @@ pub enum Refusal {
         /// Machine-readable, such as `DEVICE_BOUND`.
         reason: &'static str,
         /// For people: what stands in the way and what to do.
+        description: String,
+    },
+    /// What it was based on has changed meanwhile.
+    #[error("{description}")]
+    Aborted {
+        /// Machine-readable, such as `PROFILE_CHANGED`.
+        reason: &'static str,
+        /// For people: what has changed and what to do.
         description: String,
     },
     /// Its content is wrong.

@@ -1,18 +1,35 @@
-//! A patient's state: the channels that measure them, and their open alerts.
+//! A patient's state: the channels that measure them, where rules stand, and their open alerts.
 //!
-//! A [`Channel`] is one vital of one device. It keeps the order of its readings and, for each rule
-//! that judges it, where the rule stands. Everything here is plain state of the engine, kept in
+//! A [`Channel`] is one vital of one device: small, because every patient has several. What only
+//! some patients have (a rule that is pending or active, a history, late readings) is kept beside
+//! it and only as long as it says something. Everything here is plain state of the engine, kept in
 //! checkpoints; `rules` and `alerts` change it.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::alerts::Alert;
+use super::alerts::Open;
+use super::alerts::flood::Flood;
+use super::attention::Attentive;
+use super::input::Schedule;
+use super::late::Late;
+use super::monitoring::Monitoring;
 use super::output::PatientRow;
-use super::profile::{EffectiveRule, RuleKind, Scope, VersionedProfile};
-use super::rules::RuleSet;
-use super::rules::limit::Track;
+use super::profile::{Scope, SilenceRule, VersionedProfile};
+use super::rules::history::History;
+use super::rules::track::Track;
 use crate::clock::Timestamp;
-use crate::vitals::{DeviceKey, RuleId, Vital};
+use crate::vitals::{DeviceKey, Quantity, RuleId, Vital};
+
+/// A vital whose device declared no interval is stale after this long without a value.
+const STALE_AFTER: Duration = Duration::from_secs(10 * 60);
+/// No vital is stale before this, however fast it is measured: a link that drops a few seconds
+/// says nothing of the patient.
+const STALE_AFTER_MIN: Duration = Duration::from_secs(30);
+/// A vital is stale after this many of its expected intervals, where no silence rule says
+/// otherwise.
+const STALE_INTERVALS: u32 = 3;
 
 /// One patient.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -20,13 +37,27 @@ pub(super) struct Patient {
     /// Who they are.
     pub(super) row: PatientRow,
     /// Their own rules, if they have any.
-    pub(super) profile: Option<VersionedProfile>,
+    pub(super) profile: Option<Box<VersionedProfile>>,
+    /// The devices bound to them now.
+    pub(super) devices: Vec<DeviceKey>,
     /// What measures them, in the order in which it first did.
     pub(super) channels: Vec<Channel>,
+    /// Where rules stand that are not at rest.
+    pub(super) tracks: Vec<RuleTrack>,
+    /// What trend and baseline rules remember.
+    pub(super) histories: Vec<History>,
     /// Their open alerts, in the order in which they were raised; one a rule at most.
-    pub(super) alerts: Vec<Alert>,
+    pub(super) alerts: Vec<Open>,
     /// How many alerts they have had: part of the next one's id.
     pub(super) occurrences: u32,
+    /// The generation of profiles that their tracks are adapted to.
+    pub(super) generation: u32,
+    /// How they are watched.
+    pub(super) monitoring: Monitoring,
+    /// What late readings have left open.
+    pub(super) late: Option<Box<Late>>,
+    /// How many alerts they have had of late.
+    pub(super) flood: Option<Box<Flood>>,
 }
 
 /// One vital of one device, while it is bound to a patient.
@@ -36,118 +67,190 @@ pub(super) struct Channel {
     pub(super) device: DeviceKey,
     /// The vital.
     pub(super) vital: Vital,
-    /// When the newest of its readings was measured: one measured no later is out of order.
+    /// No value has come for so long that the last one says nothing of now.
+    pub(super) is_stale: bool,
+    /// An absent value came after the last one that was judged: nothing runs on across it.
+    pub(super) is_broken: bool,
+    /// When the newest of its live readings was measured: one measured no later is out of order.
     pub(super) newest: Timestamp,
-    /// When the newest one that the rules judged was measured, unless an absent value came since.
-    pub(super) judged: Option<Timestamp>,
-    /// The rules that judge it.
-    pub(super) tracks: Vec<RuleTrack>,
+    /// When the newest one that the rules judged was measured; [`Timestamp::MIN`] if there was
+    /// none.
+    pub(super) judged_at: Timestamp,
+    /// What that one said; a level of consciousness by its number.
+    pub(super) value: Quantity,
+    /// When something last came on it, or its binding began.
+    pub(super) heard: Attentive,
+    /// When a value last came on it, or its binding began.
+    pub(super) valued: Attentive,
+    /// How often the device measures it, in microseconds; 0 if it didn't say.
+    interval_micros: u64,
+    /// The longest regular time between measuring and sending, in microseconds.
+    upload_micros: u64,
 }
 
-/// Where a rule stands on a channel.
+/// What makes a rule stand where it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) enum Source {
+    /// A vital of a device.
+    Channel(DeviceKey, Vital),
+    /// A device.
+    Device(DeviceKey),
+    /// The patient as a whole.
+    Patient,
+}
+
+impl Source {
+    /// The device, if it is about one.
+    pub(super) const fn device(self) -> Option<DeviceKey> {
+        match self {
+            Self::Channel(device, _) | Self::Device(device) => Some(device),
+            Self::Patient => None,
+        }
+    }
+}
+
+/// Where a rule stands on a source.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct RuleTrack {
     /// The rule.
     pub(super) rule: RuleId,
+    /// On what.
+    pub(super) source: Source,
     /// Whose rule it was when it last judged, and in which version: if that changed, the track
     /// is adapted before it goes on.
     pub(super) provenance: (Scope, u32),
     /// Where it stands.
     pub(super) track: Track,
+    /// Whether the data that makes it has stopped.
+    pub(super) is_lost: bool,
+    /// For a fault: when it began, by the clock by which its delay runs.
+    pub(super) began: Attentive,
+    /// For a score: the parameters that have made it reach a level, one bit each in the order of
+    /// the chart.
+    pub(super) rests_on: u8,
+}
+
+impl Channel {
+    /// A channel on which nothing has come yet, bound at `heard`.
+    pub(super) fn new(
+        device: DeviceKey,
+        vital: Vital,
+        schedule: &Schedule,
+        heard: Attentive,
+    ) -> Self {
+        let declared = schedule.expected_intervals.iter().find(|(it, _)| *it == vital);
+        Self {
+            device,
+            vital,
+            is_stale: true,
+            is_broken: true,
+            newest: Timestamp::MIN,
+            judged_at: Timestamp::MIN,
+            value: Quantity::default(),
+            heard,
+            valued: heard,
+            interval_micros: declared.map_or(0, |(_, interval)| micros(*interval)),
+            upload_micros: micros(schedule.upload_interval),
+        }
+    }
+
+    /// What it is, for tracks.
+    pub(super) const fn source(&self) -> Source {
+        Source::Channel(self.device, self.vital)
+    }
+
+    /// How often the device measures it, if it said so.
+    pub(super) fn interval(&self) -> Option<Duration> {
+        (self.interval_micros != 0).then(|| Duration::from_micros(self.interval_micros))
+    }
+
+    /// The sample before the next, if nothing has broken the chain since.
+    pub(super) fn previous(&self) -> Option<Timestamp> {
+        (!self.is_broken).then_some(self.judged_at)
+    }
+
+    /// When a value was last judged on it, if ever.
+    pub(super) fn last_value(&self) -> Option<(Timestamp, Quantity)> {
+        (self.judged_at != Timestamp::MIN).then_some((self.judged_at, self.value))
+    }
+
+    /// When it is stale if no value comes; `None` if it is already.
+    pub(super) fn stale_at(&self) -> Option<Attentive> {
+        let after = self.interval().map_or(STALE_AFTER, |interval| {
+            interval.saturating_mul(STALE_INTERVALS).max(STALE_AFTER_MIN)
+        });
+        (!self.is_stale).then(|| self.valued.plus(after).plus(self.upload()))
+    }
+
+    /// When it is silent by a rule; `None` if its device declared no interval.
+    pub(super) fn silent_at(&self, rule: &SilenceRule) -> Option<Attentive> {
+        let count = i128::from(rule.intervals.ten_thousandths());
+        let micros = i128::from(self.interval_micros) * count / 10_000;
+        let after = Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX));
+        let after = after.max(rule.at_least);
+        self.interval().map(|_| self.heard.plus(after).plus(self.upload()))
+    }
+
+    const fn upload(&self) -> Duration {
+        Duration::from_micros(self.upload_micros)
+    }
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
 
 impl Patient {
     /// A patient who has not been measured yet.
-    pub(super) const fn new(row: PatientRow) -> Self {
-        Self { row, profile: None, channels: Vec::new(), alerts: Vec::new(), occurrences: 0 }
-    }
-
-    /// The channel of this vital of this device, if it has measured.
-    pub(super) fn channel(&self, device: DeviceKey, vital: Vital) -> Option<&Channel> {
-        self.channels.iter().find(|channel| channel.device == device && channel.vital == vital)
-    }
-
-    /// The index of the channel for a reading measured at `measured_at`, which is its newest.
-    pub(super) fn channel_for(
-        &mut self,
-        device: DeviceKey,
-        vital: Vital,
-        measured_at: Timestamp,
-    ) -> usize {
-        let found = self.channels.iter().position(|c| c.device == device && c.vital == vital);
-        let index = found.unwrap_or_else(|| {
-            let tracks = Vec::new();
-            self.channels.push(Channel {
-                device,
-                vital,
-                newest: measured_at,
-                judged: None,
-                tracks,
-            });
-            self.channels.len() - 1
-        });
-        self.channels[index].newest = measured_at;
-        index
-    }
-
-    /// The channel on which a rule stands highest, and how many of its levels are active there.
-    pub(super) fn worst(&self, rule: &RuleId) -> Option<(DeviceKey, Vital, usize)> {
-        let standing = |channel: &Channel| {
-            let track = channel.tracks.iter().find(|track| track.rule == *rule)?;
-            Some((channel.device, channel.vital, track.track.active()))
-        };
-        // The first of equals, so that the answer does not depend on who measured last.
-        self.channels
-            .iter()
-            .filter_map(standing)
-            .reduce(|worst, other| if other.2 > worst.2 { other } else { worst })
-    }
-}
-
-impl RuleTrack {
-    fn adapt(&mut self, effective: &EffectiveRule) {
-        let provenance = (effective.scope, effective.version);
-        if self.provenance == provenance {
-            return;
-        }
-        self.provenance = provenance;
-        if let RuleKind::Limit(limit) = &effective.rule.kind {
-            self.track.adapt(limit);
-        }
-    }
-}
-
-impl Channel {
-    /// Where `effective` stands on this channel, adapted to its present form, and how many levels
-    /// were active before that.
-    pub(super) fn track(&mut self, effective: &EffectiveRule) -> (&mut Track, usize) {
-        let provenance = (effective.scope, effective.version);
-        let found = self.tracks.iter().position(|track| track.rule == effective.rule.id);
-        let index = found.unwrap_or_else(|| {
-            let rule = effective.rule.id.clone();
-            self.tracks.push(RuleTrack { rule, provenance, track: Track::default() });
-            self.tracks.len() - 1
-        });
-        let standing = &mut self.tracks[index];
-        let before = standing.track.active();
-        standing.adapt(effective);
-        (&mut standing.track, before)
-    }
-
-    /// Adapts every rule's standing to the rule's present form.
-    pub(super) fn adapt(&mut self, rules: &RuleSet) {
-        for standing in &mut self.tracks {
-            if let Some(effective) = rules.get(&standing.rule) {
-                standing.adapt(effective);
-            }
+    pub(super) fn new(row: PatientRow) -> Self {
+        let monitoring = Monitoring::new(row.created_at);
+        Self {
+            row,
+            profile: None,
+            devices: Vec::new(),
+            channels: Vec::new(),
+            tracks: Vec::new(),
+            histories: Vec::new(),
+            alerts: Vec::new(),
+            occurrences: 0,
+            generation: 0,
+            monitoring,
+            late: None,
+            flood: None,
         }
     }
 
-    /// An absent value: every rule's pending breach begins again.
-    pub(super) fn break_off(&mut self) {
-        self.judged = None;
-        for standing in &mut self.tracks {
-            standing.track.break_off();
-        }
+    /// The number of the next alert.
+    pub(super) const fn next_occurrence(&mut self) -> u32 {
+        self.occurrences += 1;
+        self.occurrences
+    }
+
+    /// The index of the channel of this vital of this device, if there is one.
+    pub(super) fn channel_index(&self, device: DeviceKey, vital: Vital) -> Option<usize> {
+        self.channels.iter().position(|it| it.vital == vital && it.device == device)
+    }
+
+    /// Adds a channel; gives its index. One at a time, without spare room: most patients never
+    /// get another.
+    pub(super) fn add_channel(&mut self, channel: Channel) -> usize {
+        self.channels.reserve_exact(1);
+        self.channels.push(channel);
+        self.channels.len() - 1
+    }
+
+    /// The index of the track of a rule on a source, if it is not at rest.
+    pub(super) fn track_index(&self, rule: &RuleId, source: Source) -> Option<usize> {
+        self.tracks.iter().position(|it| it.source == source && it.rule == *rule)
+    }
+
+    /// The index of the open alert of a rule, if it has one.
+    pub(super) fn alert_index(&self, rule: &RuleId) -> Option<usize> {
+        self.alerts.iter().position(|open| open.alert.rule == *rule)
+    }
+
+    /// Drops the tracks that say nothing any more.
+    pub(super) fn drop_resting(&mut self) {
+        self.tracks.retain(|it| !it.track.is_at_rest());
     }
 }

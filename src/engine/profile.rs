@@ -2,8 +2,15 @@
 //!
 //! A [`Profile`] belongs to one [`Scope`]. A patient's effective rules are patient over site over
 //! default, rule by rule: a rule of a narrower scope replaces the whole rule of the same id.
-//! [`Profile::validate`] accepts only rules that can mean what they say. What a rule does with
-//! readings stands in `rules`.
+//! [`Profile::validate`] accepts only rules that can mean what they say; [`not_monitored`] says why
+//! one that does cannot fire on a patient's devices. What a rule does with readings stands in
+//! `rules`.
+
+#[cfg(test)]
+pub(crate) mod arbitrary;
+pub mod monitored;
+pub(crate) mod span;
+mod validate;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,12 +18,20 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::vitals::{PatientKey, Priority, Quantity, RuleId, SiteKey, Vital};
+pub use self::monitored::{
+    AgeGroup, Eligibility, Persistence, Pregnancy, not_monitored, persistence,
+};
+pub use self::validate::OwnerKind;
+use crate::vitals::{DeviceEvent, PatientKey, Priority, Quantity, RuleId, SiteKey, Vital};
 
 /// Rules of one profile at most; a bound on the work that one reading can cause.
 pub const RULES_MAX: usize = 64;
 /// Levels of one rule at most: one per priority.
 pub const LEVELS_MAX: usize = 3;
+/// Readings that a spot persistence may look back on; a bound on its state.
+pub const SPOT_READINGS_MAX: u8 = 16;
+/// Ids that begin so are those of the service's own alerts, and no rule may have one.
+pub const RESERVED_ID_PREFIX: &str = "pulseward.";
 /// The longest delay or gap that a rule may ask for.
 pub const DELAY_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -45,6 +60,38 @@ pub struct Rule {
     pub id: RuleId,
     /// What it watches.
     pub kind: RuleKind,
+    /// How old a reading that arrives late may be and still raise or escalate.
+    pub actionable_for: Duration,
+    /// From which priority on its alerts latch; `None`: they don't.
+    pub latching_from: Option<Priority>,
+    /// When an unacknowledged alert is passed on, by priority.
+    pub escalations: Vec<Escalation>,
+}
+
+impl Rule {
+    /// [`Rule::actionable_for`], where a profile doesn't say.
+    pub const ACTIONABLE_FOR: Duration = Duration::from_secs(10 * 60);
+
+    /// A rule of this kind that does not latch and is not passed on.
+    #[must_use]
+    pub const fn new(id: RuleId, kind: RuleKind) -> Self {
+        Self {
+            id,
+            kind,
+            actionable_for: Self::ACTIONABLE_FOR,
+            latching_from: None,
+            escalations: Vec::new(),
+        }
+    }
+}
+
+/// When the signal of an unacknowledged alert is passed on to the next escalation level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Escalation {
+    /// Of alerts of this priority.
+    pub priority: Priority,
+    /// After this long, and again after each further such time.
+    pub after: Duration,
 }
 
 /// The kinds of rules.
@@ -54,6 +101,18 @@ pub enum RuleKind {
     Off,
     /// A vital beyond a limit.
     Limit(LimitRule),
+    /// A vital that changes too much over a window.
+    Trend(TrendRule),
+    /// A vital far from the patient's own usual range.
+    Baseline(BaselineRule),
+    /// An early-warning score.
+    Score(ScoreRule),
+    /// A vital that is no longer measured.
+    Silence(SilenceRule),
+    /// A fault of a device or a gateway.
+    Technical(TechnicalRule),
+    /// Something that a device asserts by itself.
+    Asserted(AssertedRule),
 }
 
 /// A vital beyond a limit for some time, with a level for each priority.
@@ -101,8 +160,10 @@ pub struct Level {
     pub limit: Quantity,
     /// A value not beyond it counts towards clearing. The limit itself, or on its safe side.
     pub clear_limit: Quantity,
-    /// How long a breach must last.
-    pub sustained: Sustained,
+    /// How long a breach must last, where a device measures steadily.
+    pub sustained: Option<Sustained>,
+    /// How a breach is confirmed, where a device measures now and then.
+    pub spot: Option<Spot>,
 }
 
 /// Persistence for a device that measures steadily.
@@ -113,6 +174,177 @@ pub struct Sustained {
     pub delay: Duration,
     /// Two readings further apart than this are not one breach.
     pub max_gap: Duration,
+}
+
+/// Persistence for a device that measures now and then: `n` of the last `of` readings, measured
+/// within `within`, must breach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spot {
+    /// How many must breach, from 1 to `of`.
+    pub n: u8,
+    /// Of how many, at most [`SPOT_READINGS_MAX`].
+    pub of: u8,
+    /// How far apart the first and the last may have been measured.
+    pub within: Duration,
+}
+
+/// A vital that rises or falls by more than a delta within a window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrendRule {
+    /// The vital.
+    pub vital: Vital,
+    /// Above: it rises by more than the delta. Below: it falls by more.
+    pub direction: Side,
+    /// Over which the change is judged.
+    pub window: Duration,
+    /// The levels, by rising priority and delta.
+    pub levels: Vec<TrendLevel>,
+    /// Fewer readings than this within the window are not judged.
+    pub readings_min: u32,
+}
+
+/// One level of a trend rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrendLevel {
+    /// The priority of an alert at this level.
+    pub priority: Priority,
+    /// Size of the change that breaches when it is exceeded; positive, in the vital's unit.
+    pub delta: Quantity,
+    /// A change not above it clears the level; at most `delta`.
+    pub clear_delta: Quantity,
+}
+
+/// A vital far from the patient's own: robust z against median and MAD of the patient's history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaselineRule {
+    /// The vital.
+    pub vital: Vital,
+    /// On which side a deviation counts.
+    pub side: Side,
+    /// How much history makes the baseline.
+    pub history: Duration,
+    /// Fewer readings than this make no baseline.
+    pub readings_min: u32,
+    /// The smallest spread (MAD) assumed, in the vital's unit.
+    pub spread_min: Quantity,
+    /// The levels, by rising priority and z.
+    pub levels: Vec<BaselineLevel>,
+    /// How long z must stay within a level's clear z before the level ends.
+    pub clear_delay: Duration,
+}
+
+/// One level of a baseline rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaselineLevel {
+    /// The priority of an alert at this level.
+    pub priority: Priority,
+    /// Robust standard deviations from the median that breach when exceeded; positive.
+    pub z: Quantity,
+    /// A z not above it clears the level; at most `z`.
+    pub clear_z: Quantity,
+    /// How long a breach must last.
+    pub sustained: Sustained,
+}
+
+/// An early-warning score at or above a threshold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScoreRule {
+    /// Which score, and how it reads SpO2.
+    pub score: Score,
+    /// The levels, by rising priority and total.
+    pub levels: Vec<ScoreLevel>,
+    /// The priority of an alert when one parameter alone scores 3; `None`: that raises nothing.
+    pub single_parameter_priority: Option<Priority>,
+    /// How long a parameter's latest reading counts; [`ScoreRule::MAX_AGE`] for others.
+    pub max_ages: Vec<(Vital, Duration)>,
+    /// How long a score must stand at a level before it raises.
+    pub delay: Duration,
+    /// How long a complete score must stand at or below a level's `clear_total` before it ends.
+    pub clear_delay: Duration,
+}
+
+impl ScoreRule {
+    /// How long a parameter counts whose vital [`ScoreRule::max_ages`] doesn't name.
+    pub const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+}
+
+/// The early-warning scores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Score {
+    /// National Early Warning Score 2, RCP 2017.
+    News2(SpO2Scale),
+}
+
+/// How NEWS2 reads SpO2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SpO2Scale {
+    /// For everyone not named below.
+    One,
+    /// For confirmed hypercapnic respiratory failure with a prescribed target of 88 to 92 %, by a
+    /// clinician's decision.
+    Two,
+}
+
+/// One level of a score rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScoreLevel {
+    /// The priority of an alert at this level.
+    pub priority: Priority,
+    /// The total from which on it applies.
+    pub total: u8,
+    /// The total at or below which it clears; less than `total`.
+    pub clear_total: u8,
+}
+
+/// No reading of a vital for a multiple of its expected interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SilenceRule {
+    /// The vital.
+    pub vital: Vital,
+    /// How many expected intervals may pass; at least 1.
+    pub intervals: Quantity,
+    /// Nobody is called silent before this long has passed, however short the interval.
+    pub at_least: Duration,
+    /// The priority of the alert.
+    pub priority: Priority,
+}
+
+/// A fault of a device or a gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TechnicalRule {
+    /// Which fault.
+    pub condition: TechnicalCondition,
+    /// The priority of the alert.
+    pub priority: Priority,
+    /// How long it must last.
+    pub delay: Duration,
+}
+
+/// Something that a device asserts of the patient: from the status that asserts it to the next one
+/// that doesn't.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AssertedRule {
+    /// What.
+    pub event: DeviceEvent,
+    /// The priority of the alert.
+    pub priority: Priority,
+}
+
+/// Faults that can be watched. Numbers are those of protobuf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TechnicalCondition {
+    /// The sensor is off the patient.
+    SensorOff,
+    /// The battery's charge is below this many percent.
+    BatteryLow(u8),
+    /// The device's clock is more than 30 s off.
+    ClockFault,
+    /// The device is offline.
+    DeviceOffline,
+    /// The gateway is offline: one alert for all devices behind it.
+    GatewayOffline,
+    /// The device reports a fault.
+    DeviceFault,
 }
 
 /// What is wrong with a profile: which field of which rule, and why.
@@ -163,114 +395,11 @@ impl VersionedProfile {
     }
 }
 
-impl Profile {
-    /// Checks that every rule can mean what it says.
-    ///
-    /// # Errors
-    /// All violations, in the order of the rules.
-    pub fn validate(&self) -> Result<(), Vec<Violation>> {
-        let mut found = Vec::new();
-        if self.rules.len() > RULES_MAX {
-            found.push(Violation {
-                field: "rules".to_owned(),
-                description: format!("{} rules; at most {RULES_MAX}", self.rules.len()),
-            });
-        }
-        for (index, rule) in self.rules.iter().enumerate() {
-            if self.rules[..index].iter().any(|earlier| earlier.id == rule.id) {
-                found.push(Violation {
-                    field: format!("rules[{}]", rule.id),
-                    description: "a second rule with this id".to_owned(),
-                });
-            }
-            if let RuleKind::Limit(limit) = &rule.kind {
-                limit.validate(&format!("rules[{}]", rule.id), &mut found);
-            }
-        }
-        if found.is_empty() { Ok(()) } else { Err(found) }
-    }
-}
-
 impl LimitRule {
     /// Whether readings of `vital` are judged by this rule.
     #[must_use]
     pub fn covers(&self, vital: Vital) -> bool {
         vital == self.vital || (self.covers_pulse_rate && vital == Vital::PulseRate)
-    }
-
-    fn validate(&self, path: &str, found: &mut Vec<Violation>) {
-        let mut refuse = |field: String, description: String| {
-            found.push(Violation { field: format!("{path}.{field}"), description });
-        };
-        if matches!(self.vital, Vital::Consciousness) {
-            refuse("vital".into(), "consciousness has no limit; use a score rule".into());
-        }
-        if self.covers_pulse_rate && self.vital != Vital::HeartRate {
-            refuse(
-                "covers_pulse_rate".into(),
-                "only a heart rate rule can cover pulse rate".into(),
-            );
-        }
-        if self.levels.is_empty() || self.levels.len() > LEVELS_MAX {
-            refuse("levels".into(), format!("{} levels; 1 to {LEVELS_MAX}", self.levels.len()));
-        }
-        if self.clear_delay > DELAY_MAX {
-            refuse("clear_delay".into(), "longer than 24 h".into());
-        }
-        for (index, level) in self.levels.iter().enumerate() {
-            let at = |field: &str| format!("levels[{index}].{field}");
-            if !self.vital.possible().contains(level.limit) {
-                refuse(
-                    at("limit"),
-                    format!("{} is no possible value of {}", level.limit, self.vital),
-                );
-            }
-            if !self.vital.possible().contains(level.clear_limit) {
-                refuse(
-                    at("clear_limit"),
-                    format!("{} is no possible value of {}", level.clear_limit, self.vital),
-                );
-            }
-            if self.side.is_beyond(level.clear_limit, level.limit) {
-                refuse(
-                    at("clear_limit"),
-                    format!(
-                        "{} would clear a value that breaches {}",
-                        level.clear_limit, level.limit
-                    ),
-                );
-            }
-            if level.sustained.max_gap.is_zero() {
-                refuse(at("sustained.max_gap"), "zero: no two readings would be one breach".into());
-            }
-            if level.sustained.delay > DELAY_MAX || level.sustained.max_gap > DELAY_MAX {
-                refuse(at("sustained"), "longer than 24 h".into());
-            }
-            let Some(lower) = index.checked_sub(1).map(|before| &self.levels[before]) else {
-                continue;
-            };
-            if level.priority <= lower.priority {
-                refuse(at("priority"), "levels stand in rising priority".into());
-            }
-            if self.side.is_beyond(lower.clear_limit, level.clear_limit) {
-                refuse(
-                    at("clear_limit"),
-                    format!(
-                        "{} would end this level after the lower one, which ends at {}",
-                        level.clear_limit, lower.clear_limit
-                    ),
-                );
-            }
-            if !self.side.is_beyond(level.limit, lower.limit) {
-                refuse(
-                    at("limit"),
-                    format!(
-                        "{} is not more extreme than {} of the lower level",
-                        level.limit, lower.limit
-                    ),
-                );
-            }
-        }
     }
 }
 
@@ -297,10 +426,11 @@ mod tests {
             priority,
             limit: Quantity::whole(limit),
             clear_limit: Quantity::whole(limit),
-            sustained: Sustained {
+            sustained: Some(Sustained {
                 delay: Duration::from_secs(15),
                 max_gap: Duration::from_secs(2),
-            },
+            }),
+            spot: None,
         }
     }
 
@@ -312,51 +442,7 @@ mod tests {
             levels,
             clear_delay: Duration::ZERO,
         };
-        Rule { id: RuleId::new(id).expect("valid"), kind: RuleKind::Limit(limit) }
-    }
-
-    fn check(profile: &Profile, expected: &[&str]) {
-        let fields: Vec<String> = profile
-            .validate()
-            .err()
-            .unwrap_or_default()
-            .into_iter()
-            .map(|violation| violation.field)
-            .collect();
-        assert_eq!(fields, expected);
-    }
-
-    #[test]
-    fn a_sound_profile_passes() {
-        let levels = vec![level(Priority::Medium, 120), level(Priority::High, 150)];
-        check(&Profile { rules: vec![rule("hr", levels)] }, &[]);
-    }
-
-    #[test]
-    fn each_violation_names_its_rule_and_field() {
-        let mut wrong = level(Priority::High, 400);
-        wrong.clear_limit = Quantity::whole(500);
-        wrong.sustained.max_gap = Duration::ZERO;
-        check(
-            &Profile { rules: vec![rule("hr", vec![wrong])] },
-            &[
-                "rules[hr].levels[0].limit",
-                "rules[hr].levels[0].clear_limit",
-                "rules[hr].levels[0].clear_limit",
-                "rules[hr].levels[0].sustained.max_gap",
-            ],
-        );
-        let disordered = vec![level(Priority::High, 120), level(Priority::Medium, 110)];
-        check(
-            &Profile { rules: vec![rule("hr", disordered), rule("hr", Vec::new())] },
-            &[
-                "rules[hr].levels[1].priority",
-                "rules[hr].levels[1].clear_limit",
-                "rules[hr].levels[1].limit",
-                "rules[hr]",
-                "rules[hr].levels",
-            ],
-        );
+        Rule::new(RuleId::new(id).expect("valid"), RuleKind::Limit(limit))
     }
 
     #[test]
@@ -367,7 +453,7 @@ mod tests {
         let own = Profile {
             rules: vec![
                 rule("a", vec![level(Priority::High, 140)]),
-                Rule { id: RuleId::new("b").expect("valid"), kind: RuleKind::Off },
+                Rule::new(RuleId::new("b").expect("valid"), RuleKind::Off),
             ],
         };
         let patient = Scope::Patient(PatientKey(3));

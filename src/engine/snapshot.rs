@@ -5,17 +5,21 @@
 //! bytes of them, on any thread. [`Restoration`] takes all blobs ever kept back into a state.
 //! Each blob begins with a kind and a version; its body is postcard's wire format.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::admit::Device;
+use super::input::Schedule;
 use super::patient::Patient;
 use super::state::{General, Site, State};
 use super::table::Table;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// What pre-releases wrote.
+const PRE_RELEASE_VERSION: u8 = 1;
 
 /// What a blob holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -118,6 +122,12 @@ pub enum RestoreError {
         /// Its version.
         version: u8,
     },
+    /// Written before the first release.
+    #[error("checkpoint blob {key:?}: written by a pre-release of the service; it can't be read")]
+    PreRelease {
+        /// Which blob.
+        key: BlobKey,
+    },
     /// The bytes do not hold what their kind and version say.
     #[error("checkpoint blob {key:?}: reading its body")]
     Body {
@@ -150,6 +160,8 @@ pub struct Restoration {
     sites: Vec<Site>,
     patients: Vec<Patient>,
     devices: Vec<Device>,
+    /// Each schedule once, as in the state that was kept.
+    schedules: BTreeSet<Arc<Schedule>>,
 }
 
 impl Restoration {
@@ -162,9 +174,24 @@ impl Restoration {
             Kind::General => self.general = decode(key, bytes)?,
             Kind::Site => push(&mut self.sites, key, bytes)?,
             Kind::Patient => push(&mut self.patients, key, bytes)?,
-            Kind::Device => push(&mut self.devices, key, bytes)?,
+            Kind::Device => {
+                push(&mut self.devices, key, bytes)?;
+                self.share_schedules();
+            }
         }
         Ok(())
+    }
+
+    /// Of the device that came last.
+    fn share_schedules(&mut self) {
+        for binding in
+            self.devices.iter_mut().next_back().into_iter().flat_map(|it| &mut it.bindings)
+        {
+            match self.schedules.get(&binding.schedule) {
+                Some(shared) => binding.schedule = Arc::clone(shared),
+                None => drop(self.schedules.insert(Arc::clone(&binding.schedule))),
+            }
+        }
     }
 
     /// The state, once all blobs are in.
@@ -175,6 +202,7 @@ impl Restoration {
             Table::restored(self.sites.into_iter()),
             Table::restored(self.patients.into_iter()),
             Table::restored(self.devices.into_iter()),
+            self.schedules,
         )
     }
 }
@@ -196,6 +224,9 @@ fn decode<T: DeserializeOwned>(key: BlobKey, bytes: &[u8]) -> Result<T, RestoreE
     match bytes {
         [kind, VERSION, body @ ..] if *kind == key.kind as u8 => {
             postcard::from_bytes(body).map_err(|source| RestoreError::Body { key, source })
+        }
+        [kind, PRE_RELEASE_VERSION, ..] if *kind == key.kind as u8 => {
+            Err(RestoreError::PreRelease { key })
         }
         [kind, version, ..] if *kind == key.kind as u8 => {
             Err(RestoreError::Version { key, version: *version })

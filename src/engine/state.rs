@@ -4,21 +4,30 @@
 //! engine goes on. Beside them stand indices and merged rule sets, which are derived from the
 //! rows and never kept.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::admit::Device;
-use super::alerts::Alert;
-use super::input::Settings;
-use super::output::SiteRow;
+use super::alerts::work::Closed;
+use super::alerts::{Alert, Moment, Open, Trigger};
+use super::attention::Attention;
+use super::context::Context;
+use super::ids::Ids;
+use super::input::{Schedule, Settings};
+use super::monitoring;
+use super::outage;
+use super::outage::gateways::Gateways;
+use super::outage::ingest::Ingest;
+use super::output::{MonitoringChange, Output, SiteRow};
 use super::patient::Patient;
 use super::profile::{self, Scope, VersionedProfile};
-use super::rules::RuleSet;
+use super::rules::{self, RuleSet};
 use super::table::Table;
+use super::timers::{self, Deadlines, Timers};
 use crate::clock::Timestamp;
-use crate::vitals::{DeviceId, DeviceKey, PatientId, PatientKey, SiteId, SiteKey};
+use crate::vitals::{DeviceKey, PatientKey, Priority, SiteKey};
 
 /// Everything that the engine knows.
 #[derive(Debug)]
@@ -32,13 +41,24 @@ pub struct State {
     /// Devices, by key.
     pub(super) devices: Table<Device>,
     /// Keys by id. Derived.
-    pub(super) site_keys: HashMap<SiteId, SiteKey>,
+    site_ids: Ids,
     /// Keys by id. Derived.
-    pub(super) patient_keys: HashMap<PatientId, PatientKey>,
+    patient_ids: Ids,
     /// Keys by id. Derived.
-    pub(super) device_keys: HashMap<DeviceId, DeviceKey>,
+    device_ids: Ids,
     /// Patients with an open alert. Derived.
     pub(super) alarming: BTreeSet<PatientKey>,
+    /// Patients with rules of their own. Derived.
+    individual: BTreeSet<PatientKey>,
+    /// The devices that have named a gateway, by gateway. Derived.
+    pub(super) behind: BTreeMap<DeviceKey, BTreeSet<DeviceKey>>,
+    /// How many patients wear a device. Derived.
+    pub(super) worn: u32,
+    /// When patients are to be looked at. Derived.
+    pub(super) timers: Timers,
+    /// How devices measure, each schedule once: a ward's are mostly alike, and a list of its own
+    /// for each binding was a tenth of a patient's memory. Derived.
+    schedules: BTreeSet<Arc<Schedule>>,
     /// Merged rules, as far as they have been needed since the last change. Derived.
     rule_sets: RuleSets,
 }
@@ -51,7 +71,20 @@ pub(super) struct General {
     /// The settings in force.
     pub(super) settings: Settings,
     /// Everyone's rules, if any were put.
-    pub(super) profile: Option<VersionedProfile>,
+    pub(super) profile: Option<Box<VersionedProfile>>,
+    /// Counts the profiles put: a patient whose tracks are of an earlier one is adapted before
+    /// anything else happens to them.
+    pub(super) generation: u32,
+    /// The clock of silence.
+    pub(super) attention: Attention,
+    /// Our own intake.
+    pub(super) ingest: Ingest,
+    /// The gateways that are offline.
+    pub(super) gateways: Gateways,
+    /// Open alerts of gateways and of the service itself.
+    pub(super) alerts: Vec<Open>,
+    /// The alerts that ended last.
+    pub(super) closed: Closed,
 }
 
 /// One site.
@@ -60,7 +93,7 @@ pub(super) struct Site {
     /// What it is.
     pub(super) row: SiteRow,
     /// Its rules, if it has any.
-    pub(super) profile: Option<VersionedProfile>,
+    pub(super) profile: Option<Box<VersionedProfile>>,
 }
 
 #[derive(Debug, Default)]
@@ -73,7 +106,8 @@ struct RuleSets {
 
 impl Default for State {
     fn default() -> Self {
-        Self::restored(General::default(), Table::new(), Table::new(), Table::new())
+        let (sites, patients, devices) = (Table::new(), Table::new(), Table::new());
+        Self::restored(General::default(), sites, patients, devices, BTreeSet::new())
     }
 }
 
@@ -84,24 +118,46 @@ impl State {
         sites: Table<Site>,
         patients: Table<Patient>,
         devices: Table<Device>,
+        schedules: BTreeSet<Arc<Schedule>>,
     ) -> Self {
-        let site_keys = sites.iter().map(|site| (site.row.id.clone(), site.row.key)).collect();
-        let patient_keys = patients.iter().map(|p| (p.row.id.clone(), p.row.key)).collect();
-        let device_keys = devices.iter().map(|d| (d.row.id.clone(), d.row.key)).collect();
-        let alarming =
-            patients.iter().filter(|p| !p.alerts.is_empty()).map(|p| p.row.key).collect();
-        let rule_sets = RuleSets::default();
-        Self {
+        let site_ids = Ids::of(sites.iter().map(|site| site.row.id.as_str()));
+        let patient_ids = Ids::of(patients.iter().map(|patient| patient.row.id.as_str()));
+        let device_ids = Ids::of(devices.iter().map(|device| device.row.id.as_str()));
+        let wears = |p: &&Patient| !p.devices.is_empty();
+        let keys = |is_wanted: &dyn Fn(&Patient) -> bool| -> BTreeSet<PatientKey> {
+            patients.iter().filter(|p| is_wanted(p)).map(|p| p.row.key).collect()
+        };
+        let mut state = Self {
+            alarming: keys(&|p| !p.alerts.is_empty()),
+            individual: keys(&|p| p.profile.is_some()),
+            behind: behind(&devices),
+            worn: u32::try_from(patients.iter().filter(wears).count()).unwrap_or(u32::MAX),
+            timers: Timers::default(),
+            schedules,
+            rule_sets: RuleSets::default(),
             general,
             sites,
             patients,
             devices,
-            site_keys,
-            patient_keys,
-            device_keys,
-            alarming,
-            rule_sets,
+            site_ids,
+            patient_ids,
+            device_ids,
+        };
+        for index in 0..state.patients.len() {
+            let key = state.patients.get(index).expect("counted").row.key;
+            state.reschedule(key);
         }
+        state
+    }
+
+    /// The one copy of a schedule.
+    pub(super) fn share(&mut self, schedule: &Schedule) -> Arc<Schedule> {
+        if let Some(shared) = self.schedules.get(schedule) {
+            return Arc::clone(shared);
+        }
+        let shared = Arc::new(schedule.clone());
+        self.schedules.insert(Arc::clone(&shared));
+        shared
     }
 
     /// Receipt of the last input, if there was one.
@@ -110,9 +166,80 @@ impl State {
         self.general.now
     }
 
-    /// All open alerts, by patient and in the order in which they were raised.
+    /// All open alerts: those of the service and of gateways, then by patient, in the order in
+    /// which they were raised.
     pub fn open_alerts(&self) -> impl Iterator<Item = &Alert> {
-        self.alarming.iter().flat_map(|key| &self.patient(*key).alerts)
+        let of_patients = self.alarming.iter().flat_map(|key| &self.patient(*key).alerts);
+        self.general.alerts.iter().chain(of_patients).map(|open| &open.alert)
+    }
+
+    /// How each patient is watched, by patient.
+    pub fn monitoring(&self) -> impl Iterator<Item = MonitoringChange> {
+        self.patients
+            .iter()
+            .map(|patient| monitoring::change(patient, &self.site(patient.row.site).row.id))
+    }
+
+    /// When something happens next because time passes, if nothing arrives before.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        timers::next(self)
+    }
+
+    /// Whether what piled up during an outage of our own is still awaited.
+    #[must_use]
+    pub fn is_catching_up(&self) -> bool {
+        self.general.attention.resumes_at().is_some()
+    }
+
+    /// Both clocks at `now`.
+    pub(super) fn moment(&self, now: Timestamp) -> Moment {
+        let attention = &self.general.attention;
+        Moment { now, attentive: attention.at(now), is_listening: !attention.is_still() }
+    }
+
+    /// The key of the site with this id.
+    pub(super) fn site_key(&self, id: &str) -> Option<SiteKey> {
+        self.site_ids.find(id, |key| self.site(SiteKey(key)).row.id.as_str()).map(SiteKey)
+    }
+
+    /// The key of the patient with this id.
+    pub(super) fn patient_key(&self, id: &str) -> Option<PatientKey> {
+        let id_of = |key| self.patient(PatientKey(key)).row.id.as_str();
+        self.patient_ids.find(id, id_of).map(PatientKey)
+    }
+
+    /// The key of the device with this id.
+    pub(super) fn device_key(&self, id: &str) -> Option<DeviceKey> {
+        let id_of = |key| self.device(DeviceKey(key)).row.id.as_str();
+        self.device_ids.find(id, id_of).map(DeviceKey)
+    }
+
+    /// Adds a site, whose id no other has, under the next key.
+    pub(super) fn add_site(&mut self, site: Site) {
+        let key = site.row.key;
+        self.sites.push(site);
+        let rows = &self.sites;
+        let id_of = |key: u32| rows.get(key as usize).expect("numbers of rows").row.id.as_str();
+        self.site_ids.insert(key.0, id_of);
+    }
+
+    /// Adds a patient, whose id no other has, under the next key.
+    pub(super) fn add_patient(&mut self, patient: Patient) {
+        let key = patient.row.key;
+        self.patients.push(patient);
+        let rows = &self.patients;
+        let id_of = |key: u32| rows.get(key as usize).expect("numbers of rows").row.id.as_str();
+        self.patient_ids.insert(key.0, id_of);
+    }
+
+    /// Adds a device, whose id no other has, under the next key.
+    pub(super) fn add_device(&mut self, device: Device) {
+        let key = device.row.key;
+        self.devices.push(device);
+        let rows = &self.devices;
+        let id_of = |key: u32| rows.get(key as usize).expect("numbers of rows").row.id.as_str();
+        self.device_ids.insert(key.0, id_of);
     }
 
     /// The site with this key.
@@ -133,30 +260,139 @@ impl State {
     /// The rules in force for a patient: patient over site over default.
     pub(super) fn rules_of(&mut self, key: PatientKey) -> Arc<RuleSet> {
         let patient = self.patient(key);
-        let site = patient.row.site;
-        let cached = match patient.profile {
-            Some(_) => self.rule_sets.of_patients.get(&key),
-            None => self.rule_sets.of_sites.get(&site),
-        };
-        if let Some(rules) = cached {
+        if patient.profile.is_none() {
+            return self.rules_of_site(patient.row.site);
+        }
+        if let Some(rules) = self.rule_sets.of_patients.get(&key) {
             return Arc::clone(rules);
         }
-        let mut layers = Vec::with_capacity(3);
-        layers.extend(self.general.profile.as_ref().map(|own| (Scope::Default, own)));
-        layers.extend(self.site(site).profile.as_ref().map(|own| (Scope::Site(site), own)));
-        layers.extend(patient.profile.as_ref().map(|own| (Scope::Patient(key), own)));
+        let mut layers = self.layers(patient.row.site);
+        layers.extend(patient.profile.as_deref().map(|own| (Scope::Patient(key), own)));
         let rules = Arc::new(RuleSet::new(profile::merge(&layers)));
-        if patient.profile.is_some() {
-            self.rule_sets.of_patients.insert(key, Arc::clone(&rules));
-        } else {
-            self.rule_sets.of_sites.insert(site, Arc::clone(&rules));
-        }
+        self.rule_sets.of_patients.insert(key, Arc::clone(&rules));
         rules
     }
 
-    /// Forgets merged rules after a profile changed.
-    pub(super) fn forget_rules(&mut self) {
-        self.rule_sets = RuleSets::default();
+    /// The rules in force at a site for patients without rules of their own.
+    pub(super) fn rules_of_site(&mut self, site: SiteKey) -> Arc<RuleSet> {
+        if let Some(rules) = self.rule_sets.of_sites.get(&site) {
+            return Arc::clone(rules);
+        }
+        let rules = Arc::new(RuleSet::new(profile::merge(&self.layers(site))));
+        self.rule_sets.of_sites.insert(site, Arc::clone(&rules));
+        rules
+    }
+
+    fn layers(&self, site: SiteKey) -> Vec<(Scope, &VersionedProfile)> {
+        let mut layers = Vec::with_capacity(3);
+        layers.extend(self.general.profile.as_deref().map(|own| (Scope::Default, own)));
+        layers.extend(self.site(site).profile.as_deref().map(|own| (Scope::Site(site), own)));
+        layers
+    }
+
+    /// The highest priority with which any rule in force tells that data does not come.
+    pub(super) fn highest_technical_priority(&self) -> Priority {
+        let own = self.individual.iter().filter_map(|key| self.patient(*key).profile.as_deref());
+        let sites = self.sites.iter().filter_map(|site| site.profile.as_deref());
+        let profiles = self.general.profile.as_deref().into_iter().chain(sites).chain(own);
+        profiles.filter_map(|it| outage::highest_in(&it.profile)).max().unwrap_or(Priority::Medium)
+    }
+
+    /// Lets something happen to a patient, adapted to the rules in force, and brings the indices
+    /// in line with what came of it.
+    pub(super) fn with_patient(
+        &mut self,
+        key: PatientKey,
+        now: Timestamp,
+        outputs: &mut Vec<Output>,
+        change: impl FnOnce(&mut Patient, &mut Context<'_>),
+    ) {
+        let rules = self.rules_of(key);
+        let moment = self.moment(now);
+        let patient = self.patients.get_mut(key.index()).expect("keys name patients");
+        let mut cx = Context {
+            moment,
+            site: &self.sites.get(patient.row.site.index()).expect("patients name sites").row.id,
+            rules: &rules,
+            devices: &self.devices,
+            gateways: &self.general.gateways,
+            outputs,
+            is_changed: false,
+        };
+        if patient.generation != self.general.generation {
+            patient.generation = self.general.generation;
+            rules::adapt(patient, &mut cx, &Trigger::RuleChanged);
+            monitoring::review(patient, &mut cx);
+            cx.is_changed = true;
+        }
+        change(patient, &mut cx);
+        if cx.is_changed {
+            self.note_alerts(key);
+            self.reschedule(key);
+        }
+    }
+
+    /// Brings a patient's timers in line with their deadlines.
+    pub(super) fn reschedule(&mut self, key: PatientKey) {
+        let now = self.general.now.unwrap_or(Timestamp::MIN);
+        if self.patient(key).generation != self.general.generation {
+            // What is due by rules that have changed meanwhile is known once they are adapted to.
+            return self.timers.set(key, Deadlines::at(now));
+        }
+        let rules = self.rules_of(key);
+        let is_covered =
+            |device: DeviceKey| self.general.gateways.cover(self.device(device).gateway());
+        let deadlines = timers::deadlines(self.patient(key), &rules, now, is_covered);
+        self.timers.set(key, deadlines);
+    }
+
+    /// Takes note that a device stands behind a gateway.
+    pub(super) fn note_gateway(
+        &mut self,
+        device: DeviceKey,
+        before: Option<DeviceKey>,
+        gateway: DeviceKey,
+    ) {
+        if let Some(before) = before {
+            self.forget_gateway(device, before);
+        }
+        self.behind.entry(gateway).or_default().insert(device);
+    }
+
+    /// Takes note that a device no longer stands behind a gateway.
+    pub(super) fn forget_gateway(&mut self, device: DeviceKey, gateway: DeviceKey) {
+        let Some(devices) = self.behind.get_mut(&gateway) else { return };
+        devices.remove(&device);
+        if devices.is_empty() {
+            self.behind.remove(&gateway);
+        }
+    }
+
+    /// A scope's profile changed: merged rules are made anew, and whoever they are for is adapted
+    /// to them: one patient at once, all others before the next input.
+    pub(super) fn change_rules(&mut self, scope: Scope) {
+        if let Scope::Patient(key) = scope {
+            self.individual.insert(key);
+            self.rule_sets.of_patients.remove(&key);
+            let generation = self.general.generation.wrapping_sub(1);
+            let patient = self.patients.get_mut(key.index()).expect("keys name patients");
+            patient.generation = generation;
+        } else {
+            self.rule_sets = RuleSets::default();
+            self.general.generation = self.general.generation.wrapping_add(1);
+            for index in 0..self.patients.len() {
+                let key = self.patients.get(index).expect("counted").row.key;
+                self.reschedule(key);
+            }
+        }
+    }
+
+    /// A patient is at another site, whose rules are in force from here on; whoever moves them
+    /// adapts them to those.
+    pub(super) fn change_site(&mut self, key: PatientKey, site: SiteKey) {
+        self.rule_sets.of_patients.remove(&key);
+        let patient = self.patients.get_mut(key.index()).expect("keys name patients");
+        patient.row.site = site;
     }
 
     /// Keeps [`State::alarming`] in line after a patient's alerts may have changed.
@@ -167,4 +403,14 @@ impl State {
             self.alarming.insert(key);
         }
     }
+}
+
+fn behind(devices: &Table<Device>) -> BTreeMap<DeviceKey, BTreeSet<DeviceKey>> {
+    let mut behind: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for device in devices.iter() {
+        if let Some(gateway) = device.gateway() {
+            behind.entry(gateway).or_default().insert(device.row.key);
+        }
+    }
+    behind
 }

@@ -1,6 +1,7 @@
-//! `AlertService`: streams of alerts. Its other calls are not served yet.
+//! `AlertService`: streams of alerts, and what clinicians do with them. What lies in the past is
+//! not listed yet.
 //!
-//! A stream begins with a snapshot of the open alerts, or, where the client resumes, with what it
+//! A stream begins with a snapshot of the open alerts and of how each patient is watched, or, where the client resumes, with what it
 //! missed; then `Live`, then what happens, with a heartbeat in between. It never just stops: it
 //! ends with a status that says why, and what the client holds then is a cursor to resume from.
 
@@ -14,12 +15,14 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use super::commands::{Commands, Desk, unexpected};
 use super::convert::{self, wire_timestamp};
 use super::{auth, status};
-use crate::engine::alerts::Alert;
-use crate::engine::input::Sites;
+use crate::engine::alerts::AlertEvent;
+use crate::engine::input::{Action, Principal, Sites};
+use crate::engine::output::Done;
 use crate::engine::profile::Violation;
-use crate::hub::{self, Ended, Filter, Update, Watch, WatchCursor, WatchError};
+use crate::hub::{self, Change, Ended, Filter, Update, Watch, WatchCursor, WatchError};
 use crate::journal;
 use crate::position::OutputId;
 use crate::proto::v1;
@@ -29,6 +32,8 @@ use crate::vitals::{PatientId, Priority, SiteId};
 
 /// Alerts in one message of a snapshot: well under the smallest message limit in use.
 const SNAPSHOT_PART_ALERTS_MAX: usize = 1000;
+/// Patients in one message of a snapshot: each takes less than 200 bytes.
+const SNAPSHOT_PART_PATIENTS_MAX: usize = 5000;
 /// Sites that a filter may name.
 const FILTER_SITES_MAX: usize = 100;
 /// Patients that a filter may name.
@@ -36,14 +41,32 @@ const FILTER_PATIENTS_MAX: usize = 1000;
 
 /// Answers calls about alerts.
 pub(super) struct Service {
+    desk: Desk,
     hub: hub::Handle,
     /// The service is stopping: streams end and say so.
     stopping: CancellationToken,
 }
 
 impl Service {
-    pub(super) const fn new(hub: hub::Handle, stopping: CancellationToken) -> Self {
-        Self { hub, stopping }
+    pub(super) fn new(
+        commands: Arc<dyn Commands>,
+        hub: hub::Handle,
+        stopping: CancellationToken,
+    ) -> Self {
+        Self { desk: Desk::new(commands), hub, stopping }
+    }
+
+    /// Has an action on an alert carried out, and gives what happened to the alert.
+    async fn work(
+        &self,
+        principal: Principal,
+        action: Result<Action, Vec<Violation>>,
+    ) -> Result<Box<AlertEvent>, Status> {
+        let action = action.map_err(status::invalid)?;
+        match self.desk.carry_out(principal, action).await? {
+            Done::Alert(event) => Ok(event),
+            _ => Err(unexpected("alert")),
+        }
     }
 }
 
@@ -72,6 +95,56 @@ impl AlertService for Service {
             Some((response, rest))
         });
         Ok(Response::new(Box::pin(responses)))
+    }
+
+    async fn acknowledge_alert(
+        &self,
+        request: Request<v1::AcknowledgeAlertRequest>,
+    ) -> Result<Response<v1::Alert>, Status> {
+        let (principal, request) = auth::caller(request)?;
+        status::leave_empty("request_id", &request.request_id)?;
+        let event = self.work(principal, convert::alert_work::acknowledge(&request)).await?;
+        Ok(Response::new(convert::alerts::alert(&event.alert)))
+    }
+
+    async fn pause_alert(
+        &self,
+        request: Request<v1::PauseAlertRequest>,
+    ) -> Result<Response<v1::Alert>, Status> {
+        let (principal, request) = auth::caller(request)?;
+        status::leave_empty("request_id", &request.request_id)?;
+        let event = self.work(principal, convert::alert_work::pause(&request)).await?;
+        Ok(Response::new(convert::alerts::alert(&event.alert)))
+    }
+
+    async fn reset_alert(
+        &self,
+        request: Request<v1::ResetAlertRequest>,
+    ) -> Result<Response<v1::Alert>, Status> {
+        let (principal, request) = auth::caller(request)?;
+        status::leave_empty("request_id", &request.request_id)?;
+        let event = self.work(principal, convert::alert_work::reset(&request)).await?;
+        Ok(Response::new(convert::alerts::alert(&event.alert)))
+    }
+
+    async fn assign_alert(
+        &self,
+        request: Request<v1::AssignAlertRequest>,
+    ) -> Result<Response<v1::Alert>, Status> {
+        let (principal, request) = auth::caller(request)?;
+        status::leave_empty("request_id", &request.request_id)?;
+        let event = self.work(principal, convert::alert_work::assign(&request)).await?;
+        Ok(Response::new(convert::alerts::alert(&event.alert)))
+    }
+
+    async fn add_alert_note(
+        &self,
+        request: Request<v1::AddAlertNoteRequest>,
+    ) -> Result<Response<v1::AlertEvent>, Status> {
+        let (principal, request) = auth::caller(request)?;
+        status::leave_empty("request_id", &request.request_id)?;
+        let event = self.work(principal, convert::alert_work::add_note(&request)).await?;
+        Ok(Response::new(convert::alerts::alert_event(&event)))
     }
 }
 
@@ -104,12 +177,11 @@ impl Feed {
 
     fn messages(&self, update: Update) -> Vec<Message> {
         match update {
-            Update::Snapshot(open) => snapshot(&open),
+            Update::Snapshot(standing) => snapshot(&standing),
             Update::Live { last } => vec![Message::Live(Live { cursor: self.cursor(last) })],
             Update::Event(event) => {
-                let change = event::Change::Alert(convert::alerts::alert_event(&event.event));
-                let cursor = self.cursor(event.id);
-                vec![Message::Event(Event { cursor, change: Some(change) })]
+                let change = Some(change(&event.change));
+                vec![Message::Event(Event { cursor: self.cursor(event.id), change })]
             }
             Update::Heartbeat(heartbeat) => vec![Message::Heartbeat(Heartbeat {
                 cursor: self.cursor(heartbeat.last),
@@ -125,16 +197,32 @@ impl Feed {
     }
 }
 
-/// At least one part, so that an empty snapshot clears what the client held.
-fn snapshot(open: &Arc<Vec<Alert>>) -> Vec<Message> {
-    let part_of = |(part, alerts): (u32, &[Alert])| {
-        let alerts = alerts.iter().map(convert::alerts::alert).collect();
-        Message::Snapshot(Snapshot { part, alerts, patients: Vec::new() })
-    };
-    if open.is_empty() {
-        return vec![part_of((0, &[]))];
+fn change(change: &Change) -> event::Change {
+    match change {
+        Change::Alert(event) => event::Change::Alert(convert::alerts::alert_event(event)),
+        Change::Monitoring(change) => {
+            event::Change::Monitoring(convert::alerts::monitoring(change))
+        }
     }
-    (0..).zip(open.chunks(SNAPSHOT_PART_ALERTS_MAX)).map(part_of).collect()
+}
+
+/// Alerts first, then patients, in parts of bounded size; at least one, so that an empty snapshot
+/// clears what the client held.
+fn snapshot(standing: &hub::Snapshot) -> Vec<Message> {
+    let alerts = standing.alerts.chunks(SNAPSHOT_PART_ALERTS_MAX).map(|alerts| {
+        let alerts = alerts.iter().map(convert::alerts::alert).collect();
+        Snapshot { alerts, ..Snapshot::default() }
+    });
+    let patients = standing.patients.chunks(SNAPSHOT_PART_PATIENTS_MAX).map(|patients| {
+        let patients = patients.iter().map(|patient| convert::alerts::monitoring(patient));
+        Snapshot { patients: patients.collect(), ..Snapshot::default() }
+    });
+    let mut parts: Vec<_> = alerts.chain(patients).collect();
+    if parts.is_empty() {
+        parts.push(Snapshot::default());
+    }
+    let numbered = (0..).zip(parts).map(|(part, content)| Snapshot { part, ..content });
+    numbered.map(Message::Snapshot).collect()
 }
 
 fn filter(scope: Sites, filter: v1::AlertFilter) -> Result<Filter, Status> {

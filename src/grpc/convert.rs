@@ -11,6 +11,7 @@ use crate::clock::Timestamp;
 use crate::engine::profile::Violation;
 use crate::vitals::{InvalidId, Quantity, Vital};
 
+pub(super) mod alert_work;
 pub(super) mod alerts;
 pub(super) mod profiles;
 pub(super) mod readings;
@@ -55,6 +56,23 @@ impl Violations {
             return self.refuse(field, "holds control characters");
         }
         Some(text.to_owned())
+    }
+
+    /// The outer `None`: wrong; the inner one: empty, which means none.
+    fn optional_text(
+        &mut self,
+        field: &str,
+        text: &str,
+        bytes_max: usize,
+    ) -> Option<Option<String>> {
+        Some(self.text(field, text, bytes_max)?).map(|text| Some(text).filter(|it| !it.is_empty()))
+    }
+
+    /// The same of what a person wrote, which may have several lines.
+    fn remark(&mut self, field: &str, text: &str, bytes_max: usize) -> Option<Option<String>> {
+        let on_one_line = text.replace(['\n', '\t'], " ");
+        self.optional_text(field, &on_one_line, bytes_max)?;
+        Some(Some(text.to_owned()).filter(|text| !text.is_empty()))
     }
 
     fn vital(&mut self, field: &str, number: i32) -> Option<Vital> {
@@ -215,7 +233,7 @@ mod tests {
 
     #[test]
     fn the_wire_numbers_the_smaller_enums_as_the_domain_does() {
-        for phase in [Phase::Start, Phase::Escalate, Phase::Deescalate, Phase::End, Phase::Close] {
+        for phase in Phase::ALL {
             let name = v1::AlertPhase::try_from(phase as i32).expect("known");
             assert_eq!(name.as_str_name(), format!("ALERT_PHASE_{}", phase.name().to_uppercase()));
         }

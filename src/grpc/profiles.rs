@@ -1,5 +1,4 @@
-//! `ProfileService`: whose limits are in force. Served so far: `PutProfile`, for limit rules with
-//! sustained persistence and for rules that switch another one off.
+//! `ProfileService`: whose limits are in force. Served so far: `PutProfile`.
 
 use std::sync::Arc;
 
@@ -8,7 +7,7 @@ use tonic::{Request, Response, Status};
 use super::commands::{Commands, Desk, unexpected};
 use super::convert::profiles as convert;
 use super::{auth, status};
-use crate::engine::output::RegistryChange;
+use crate::engine::output::{Done, RegistryChange};
 use crate::proto::v1::profile_service_server::ProfileService;
 use crate::proto::v1::{ProfileVersion, PutProfileRequest};
 
@@ -31,17 +30,13 @@ impl ProfileService for Service {
     ) -> Result<Response<ProfileVersion>, Status> {
         let (principal, request) = auth::caller(request)?;
         status::leave_empty("request_id", &request.request_id)?;
-        status::leave_empty("etag", &request.etag)?;
-        if let Some(what) = convert::first_not_served(&request) {
-            return Err(status::not_served(&what));
-        }
         let action = convert::put_profile(&request).map_err(status::invalid)?;
         let reply = self.desk.ask(principal, action).await?;
         let done = reply.map_err(|refusal| {
             status::refused(convert::in_paths_of_the_request(refusal, &request))
         })?;
-        match done.change {
-            RegistryChange::Profile(row) => {
+        match done {
+            Done::Registry { change: RegistryChange::Profile(row), .. } => {
                 Ok(Response::new(convert::profile_version(&row, request.owner)))
             }
             _ => Err(unexpected("profile")),

@@ -1,5 +1,4 @@
-//! `RegistryService`: who and what there is. Served so far: the calls that add sites, patients and
-//! devices, and those that bind and unbind.
+//! `RegistryService`: who and what there is. Served so far: every change; nothing is listed yet.
 
 use std::sync::Arc;
 
@@ -33,8 +32,10 @@ impl RegistryService for Service {
         status::leave_empty("request_id", &request.request_id)?;
         let action = convert::create_site(&request).map_err(status::invalid)?;
         let done = self.desk.carry_out(principal, action).await?;
-        match done.change {
-            RegistryChange::Site(row) => Ok(Response::new(convert::site(row))),
+        match done {
+            Done::Registry { change: RegistryChange::Site(row), .. } => {
+                Ok(Response::new(convert::site(row)))
+            }
             _ => Err(unexpected("site")),
         }
     }
@@ -47,12 +48,40 @@ impl RegistryService for Service {
         status::leave_empty("request_id", &request.request_id)?;
         let action = convert::create_patient(&request).map_err(status::invalid)?;
         let done = self.desk.carry_out(principal, action).await?;
-        match &done.change {
-            RegistryChange::Patient(row) => {
-                Ok(Response::new(convert::patient(row, request.site_id)))
-            }
-            _ => Err(unexpected("patient")),
-        }
+        patient(&done)
+    }
+
+    async fn update_patient(
+        &self,
+        request: Request<v1::UpdatePatientRequest>,
+    ) -> Result<Response<v1::Patient>, Status> {
+        let (principal, request) = auth::caller(request)?;
+        status::leave_empty("request_id", &request.request_id)?;
+        let action = convert::update_patient(&request).map_err(status::invalid)?;
+        let done = self.desk.carry_out(principal, action).await?;
+        patient(&done)
+    }
+
+    async fn transfer_patient(
+        &self,
+        request: Request<v1::TransferPatientRequest>,
+    ) -> Result<Response<v1::Patient>, Status> {
+        let (principal, request) = auth::caller(request)?;
+        status::leave_empty("request_id", &request.request_id)?;
+        let action = convert::transfer_patient(&request).map_err(status::invalid)?;
+        let done = self.desk.carry_out(principal, action).await?;
+        patient(&done)
+    }
+
+    async fn pause_patient(
+        &self,
+        request: Request<v1::PausePatientRequest>,
+    ) -> Result<Response<v1::Patient>, Status> {
+        let (principal, request) = auth::caller(request)?;
+        status::leave_empty("request_id", &request.request_id)?;
+        let action = convert::pause_patient(&request).map_err(status::invalid)?;
+        let done = self.desk.carry_out(principal, action).await?;
+        patient(&done)
     }
 
     async fn create_device(
@@ -63,8 +92,10 @@ impl RegistryService for Service {
         status::leave_empty("request_id", &request.request_id)?;
         let action = convert::create_device(&request).map_err(status::invalid)?;
         let done = self.desk.carry_out(principal, action).await?;
-        match &done.change {
-            RegistryChange::Device(row) => Ok(Response::new(convert::device(row, request.site_id))),
+        match &done {
+            Done::Registry { change: RegistryChange::Device(row), .. } => {
+                Ok(Response::new(convert::device(row, request.site_id)))
+            }
             _ => Err(unexpected("device")),
         }
     }
@@ -90,11 +121,39 @@ impl RegistryService for Service {
         let done = self.desk.carry_out(principal, action).await?;
         binding(&done, request.device_id)
     }
+
+    async fn replace_device(
+        &self,
+        request: Request<v1::ReplaceDeviceRequest>,
+    ) -> Result<Response<v1::ReplaceDeviceResponse>, Status> {
+        let (principal, request) = auth::caller(request)?;
+        status::leave_empty("request_id", &request.request_id)?;
+        let action = convert::replace_device(&request).map_err(status::invalid)?;
+        match self.desk.carry_out(principal, action).await? {
+            Done::Replaced { ended, began, patient } => {
+                let (device, new_device) = (request.device_id, request.new_device_id);
+                Ok(Response::new(v1::ReplaceDeviceResponse {
+                    ended: Some(convert::binding(&ended, device, &patient)),
+                    began: Some(convert::binding(&began, new_device, &patient)),
+                }))
+            }
+            _ => Err(unexpected("replacement")),
+        }
+    }
+}
+
+fn patient(done: &Done) -> Result<Response<v1::Patient>, Status> {
+    match done {
+        Done::Registry { change: RegistryChange::Patient(row), site: Some(site), .. } => {
+            Ok(Response::new(convert::patient(row, site.to_string())))
+        }
+        _ => Err(unexpected("patient")),
+    }
 }
 
 fn binding(done: &Done, device_id: String) -> Result<Response<v1::Binding>, Status> {
-    match (&done.change, &done.patient) {
-        (RegistryChange::Binding(row), Some(patient)) => {
+    match done {
+        Done::Registry { change: RegistryChange::Binding(row), patient: Some(patient), .. } => {
             Ok(Response::new(convert::binding(row, device_id, patient)))
         }
         _ => Err(unexpected("binding")),

@@ -59,6 +59,7 @@ pub(super) fn refused(refusal: Refusal) -> Status {
         Refusal::FailedPrecondition { reason, .. } => {
             with_reason(Code::FailedPrecondition, reason, message, &[])
         }
+        Refusal::Aborted { reason, .. } => with_reason(Code::Aborted, reason, message, &[]),
         Refusal::PermissionDenied { .. } => {
             with_reason(Code::PermissionDenied, "ROLE_NOT_ALLOWED", message, &[])
         }
@@ -138,6 +139,11 @@ mod tests {
                 Refusal::FailedPrecondition { reason: "DEVICE_BOUND", description: id() },
                 Code::FailedPrecondition,
                 "DEVICE_BOUND",
+            ),
+            (
+                Refusal::Aborted { reason: "PROFILE_CHANGED", description: id() },
+                Code::Aborted,
+                "PROFILE_CHANGED",
             ),
             (
                 Refusal::PermissionDenied { role: Role::Viewer, action: "put profiles" },

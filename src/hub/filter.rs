@@ -1,11 +1,17 @@
-//! Which alerts a watcher is shown: the caller's scope, and what the caller asked for.
+//! What a watcher is shown: the caller's scope, and what the caller asked for.
+//!
+//! Alerts of the service itself belong to no site, and go to everyone: they say that nothing can
+//! be heard of anyone. An alert of a gateway goes to its site, but not to who asked for single
+//! patients: each of those tells by their monitoring state that nothing is heard of them.
 
 use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
 
-use crate::engine::alerts::{Alert, AlertEvent};
+use super::view::Change;
+use crate::engine::alerts::Alert;
 use crate::engine::input::Sites;
+use crate::engine::output::MonitoringChange;
 use crate::vitals::{PatientId, Priority, SiteId};
 
 /// What a watcher wants, within what it may see.
@@ -28,16 +34,36 @@ impl Filter {
         self.covers(alert) && alert.priority >= self.priority_min
     }
 
-    /// Whether an event concerns the watcher: also one by which an alert falls below its priority.
+    /// Whether something that happened concerns the watcher: also an event by which an alert falls
+    /// below its priority.
     #[must_use]
-    pub fn admits_event(&self, event: &AlertEvent) -> bool {
-        self.covers(&event.alert) && event.concerns(self.priority_min)
+    pub fn admits_change(&self, change: &Change) -> bool {
+        match change {
+            Change::Alert(event) => self.covers(&event.alert) && event.concerns(self.priority_min),
+            Change::Monitoring(monitoring) => self.admits_patient(monitoring),
+        }
+    }
+
+    /// Whether how a patient is watched concerns the watcher.
+    #[must_use]
+    pub fn admits_patient(&self, monitoring: &MonitoringChange) -> bool {
+        self.covers_site(&monitoring.site) && self.covers_patient(&monitoring.patient)
     }
 
     fn covers(&self, alert: &Alert) -> bool {
-        self.scope.include(&alert.site)
-            && (self.sites.is_empty() || self.sites.contains(&alert.site))
-            && (self.patients.is_empty() || self.patients.contains(&alert.patient))
+        match (&alert.site, &alert.patient) {
+            (None, _) => true,
+            (Some(site), None) => self.covers_site(site) && self.patients.is_empty(),
+            (Some(site), Some(patient)) => self.covers_site(site) && self.covers_patient(patient),
+        }
+    }
+
+    fn covers_site(&self, site: &SiteId) -> bool {
+        self.scope.include(site) && (self.sites.is_empty() || self.sites.contains(site))
+    }
+
+    fn covers_patient(&self, patient: &PatientId) -> bool {
+        self.patients.is_empty() || self.patients.contains(patient)
     }
 
     /// A number by which a cursor knows its filter again. Scope counts too: what a caller was

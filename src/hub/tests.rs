@@ -9,9 +9,11 @@ use uuid::Uuid;
 
 use super::*;
 use crate::clock::{SystemClock, Timestamp};
-use crate::engine::alerts::{AlertEvent, AlertId, Condition, Phase, Trigger};
+use crate::engine::alerts::{
+    Alert, AlertEvent, AlertId, AlertKind, Condition, Phase, Signal, Trigger,
+};
 use crate::engine::input::{Event, Input, Publish, Sites};
-use crate::engine::output::Output;
+use crate::engine::output::{MonitoringChange, MonitoringState, Output};
 use crate::engine::profile::Scope;
 use crate::journal::{Record, Settings, Writer};
 use crate::vitals::{DeviceId, PatientId, PatientKey, Priority, Quantity, RuleId, SiteId, Vital};
@@ -32,7 +34,7 @@ impl House {
         let (hub, handle) = Hub::new(
             &opened.journal,
             Position::START,
-            std::iter::empty(),
+            Snapshot::default(),
             Arc::default(),
             Arc::new(SystemClock),
         )
@@ -44,6 +46,11 @@ impl House {
 
     /// Journals one entry with these events.
     fn journal(&mut self, events: &[(u8, Phase, Priority, Option<Priority>)]) {
+        self.say(events.iter().map(|event| tell(event_of(*event))).collect());
+    }
+
+    /// Journals one entry with these outputs.
+    fn say(&mut self, outputs: Vec<Output>) {
         self.position = self.position.next();
         let publish = Publish {
             topic: "t".to_owned(),
@@ -53,8 +60,7 @@ impl House {
             retained: false,
         };
         let input = Input { received_at: now(), event: Event::Publish(publish) };
-        let outputs = events.iter().map(|event| Output::Alert(Box::new(event_of(*event))));
-        let entry = Entry { position: self.position, input, outputs: outputs.collect() };
+        let entry = Entry { position: self.position, input, outputs };
         self.writer.commit(vec![Record::new(Arc::new(entry))]).unwrap();
     }
 
@@ -68,7 +74,9 @@ pub(crate) fn idle() -> Handle {
     let dir = TempDir::new().unwrap();
     let opened = journal::open(&Settings::new(dir.path().join("journal"))).unwrap();
     let clock = Arc::new(SystemClock);
-    Hub::new(&opened.journal, Position::START, std::iter::empty(), Arc::default(), clock).unwrap().1
+    Hub::new(&opened.journal, Position::START, Snapshot::default(), Arc::default(), clock)
+        .unwrap()
+        .1
 }
 
 fn now() -> Timestamp {
@@ -79,26 +87,91 @@ fn event_of(
     (patient, phase, priority, priority_before): (u8, Phase, Priority, Option<Priority>),
 ) -> AlertEvent {
     let quantity = Quantity::whole(100);
+    let is_over = matches!(phase, Phase::End | Phase::Close);
     let alert = Alert {
         id: AlertId(Uuid::from_u128(u128::from(patient))),
-        patient: PatientId::new(&format!("p{patient}")).unwrap(),
-        patient_key: PatientKey(u32::from(patient)),
-        site: SiteId::new(if patient < 100 { "north" } else { "south" }).unwrap(),
-        device: DeviceId::new("d").unwrap(),
+        kind: AlertKind::Physiological,
+        patient: Some(patient_of(patient)),
+        patient_key: Some(PatientKey(u32::from(patient))),
+        site: Some(site_of(patient)),
+        device: Some(DeviceId::new("d").unwrap()),
         rule: RuleId::new("hr").unwrap(),
         rule_version: 1,
         scope: Scope::Default,
-        vital: Vital::HeartRate,
-        limit: quantity,
+        vital: Some(Vital::HeartRate),
+        limit: Some(quantity),
+        score: None,
         priority,
-        condition: if phase.is_final() { Condition::Inactive } else { Condition::Active },
+        condition: if is_over { Condition::Inactive } else { Condition::Active },
+        signal: if is_over { Signal::Off } else { Signal::On },
         onset: now(),
         raised_at: now(),
         ended_at: None,
+        retrospective: false,
+        delayed: false,
+        unconfirmed: false,
+        escalation_level: 0,
+        assignee: None,
+        covered: 0,
         revision: 1,
+        risen_in: 1,
     };
-    let trigger = Trigger::Reading { measured_at: now(), value: quantity };
-    AlertEvent { phase, determined_at: now(), trigger, priority_before, alert }
+    AlertEvent {
+        phase,
+        determined_at: now(),
+        trigger: Trigger::Timer,
+        priority_before,
+        actor: None,
+        note: None,
+        alert,
+    }
+}
+
+fn tell(event: AlertEvent) -> Output {
+    Output::Alert(Box::new(event))
+}
+
+/// An alert that no patient has: of a gateway, or of the service itself.
+fn technical(phase: Phase, site: Option<SiteId>) -> Output {
+    let AlertEvent { alert, .. } = event_of(start(0));
+    let id = AlertId(Uuid::from_u128(if site.is_some() { 1000 } else { 1001 }));
+    let event = event_of((0, phase, Priority::Medium, None));
+    let (condition, signal) = (event.alert.condition, event.alert.signal);
+    let alert = Alert {
+        id,
+        kind: AlertKind::Technical,
+        patient: None,
+        patient_key: None,
+        site,
+        vital: None,
+        limit: None,
+        condition,
+        signal,
+        ..alert
+    };
+    tell(AlertEvent { alert, ..event })
+}
+
+fn monitoring(number: u8, state: MonitoringState) -> MonitoringChange {
+    MonitoringChange {
+        patient: patient_of(number),
+        patient_key: PatientKey(u32::from(number)),
+        site: site_of(number),
+        state,
+        since: now(),
+    }
+}
+
+fn watch_over(number: u8, state: MonitoringState) -> Output {
+    Output::Monitoring(Box::new(monitoring(number, state)))
+}
+
+fn patient_of(number: u8) -> PatientId {
+    PatientId::new(&format!("p{number}")).unwrap()
+}
+
+fn site_of(number: u8) -> SiteId {
+    SiteId::new(if number < 100 { "north" } else { "south" }).unwrap()
 }
 
 fn everything() -> Filter {
@@ -121,6 +194,26 @@ fn end(patient: u8) -> (u8, Phase, Priority, Option<Priority>) {
     (patient, END, Priority::Medium, Some(Priority::Medium))
 }
 
+/// Whom an alert is about, in a word.
+fn subject(alert: &Alert) -> String {
+    match (&alert.patient, &alert.site) {
+        (Some(patient), _) => patient.to_string(),
+        (None, Some(site)) => format!("gateway@{site}"),
+        (None, None) => "service".to_owned(),
+    }
+}
+
+fn watched(change: &MonitoringChange) -> String {
+    format!("{}:{}", change.patient, change.state.name())
+}
+
+fn word(event: &EventRef) -> String {
+    match &event.change {
+        Change::Alert(event) => format!("{} {}", event.phase.name(), subject(&event.alert)),
+        Change::Monitoring(change) => watched(change),
+    }
+}
+
 /// Reads updates up to and including the `count`-th event, in short words.
 async fn told(watch: &mut Watch, count: usize) -> (Vec<String>, OutputId) {
     let mut words = Vec::new();
@@ -129,9 +222,11 @@ async fn told(watch: &mut Watch, count: usize) -> (Vec<String>, OutputId) {
     while events < count {
         let next = tokio::time::timeout(Duration::from_secs(10), watch.next());
         match next.await.expect("an update is due").unwrap().expect("the hub runs") {
-            Update::Snapshot(open) => {
-                let open: Vec<_> = open.iter().map(|alert| alert.patient.to_string()).collect();
-                words.push(format!("[{}]", open.join(" ")));
+            Update::Snapshot(standing) => {
+                let alerts = standing.alerts.iter().map(subject);
+                let patients = standing.patients.iter().map(|change| watched(change));
+                let stands: Vec<_> = alerts.chain(patients).collect();
+                words.push(format!("[{}]", stands.join(" ")));
             }
             Update::Live { last } => {
                 after = last;
@@ -141,7 +236,7 @@ async fn told(watch: &mut Watch, count: usize) -> (Vec<String>, OutputId) {
             Update::Event(event) => {
                 after = event.id;
                 events += 1;
-                words.push(format!("{} {}", event.event.phase.name(), event.event.alert.patient));
+                words.push(word(&event));
             }
             Update::Heartbeat(_) => {}
         }
@@ -184,7 +279,7 @@ async fn what_left_memory_comes_from_the_journal() {
     let (hub, handle) = Hub::new(
         &house.journal,
         house.position,
-        std::iter::empty(),
+        Snapshot::default(),
         Arc::default(),
         Arc::new(SystemClock),
     )
@@ -292,7 +387,7 @@ async fn a_watcher_ahead_of_the_hub_gets_nothing_twice_and_no_older_cursor() {
     let mut house = House::new();
     let clock = Arc::new(SystemClock);
     let (mut behind, _handle) =
-        Hub::new(&house.journal, Position::START, std::iter::empty(), Arc::default(), clock)
+        Hub::new(&house.journal, Position::START, Snapshot::default(), Arc::default(), clock)
             .unwrap();
     house.journal(&[start(1)]);
     // The watcher has read the first entry itself before this hub came to it.
@@ -309,11 +404,133 @@ async fn a_watcher_ahead_of_the_hub_gets_nothing_twice_and_no_older_cursor() {
         words.push(match update {
             Update::Live { last } => format!("live {}", last >= after),
             Update::Heartbeat(heartbeat) => format!("heartbeat {}", heartbeat.last >= after),
-            Update::Event(event) => event.event.phase.name().to_owned(),
+            Update::Event(event) => word(&event),
             Update::Snapshot(_) => panic!("who resumes gets none"),
         });
     }
-    assert_eq!(words, ["live true", "heartbeat true", "end"]);
+    assert_eq!(words, ["live true", "heartbeat true", "end p1"]);
     drop(house.writer);
     running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_retrospective_alert_is_told_once_and_never_stands_open() {
+    let mut house = House::new();
+    let mut watch = house.watch(everything(), Some(OutputId::default()));
+    let mut late = event_of(start(1));
+    late.alert.retrospective = true;
+    late.alert.condition = Condition::Inactive;
+    late.alert.signal = Signal::Off;
+    house.say(vec![tell(late)]);
+    assert_eq!(told(&mut watch, 1).await.0.last().unwrap(), "start p1");
+    let mut later = house.watch(everything(), None);
+    assert_eq!(told(&mut later, 1).await.0, ["[]", "live"]);
+}
+
+#[tokio::test]
+async fn a_latched_alert_stands_open_until_it_is_reset() {
+    let mut house = House::new();
+    let mut watch = house.watch(everything(), Some(OutputId::default()));
+    let mut latched = event_of(end(1));
+    latched.alert.signal = Signal::Latched;
+    house.say(vec![tell(event_of(start(1))), tell(latched)]);
+    told(&mut watch, 2).await;
+    let mut other = house.watch(everything(), None);
+    assert_eq!(told(&mut other, 1).await.0, ["[p1]", "live"]);
+    let mut reset = event_of(end(1));
+    reset.phase = Phase::Reset;
+    house.say(vec![tell(reset)]);
+    assert_eq!(told(&mut other, 1).await.0, ["reset p1"]);
+    let mut later = house.watch(everything(), None);
+    assert_eq!(told(&mut later, 1).await.0, ["[]", "live"]);
+}
+
+#[tokio::test]
+async fn how_patients_are_watched_is_in_the_snapshot_and_in_order_with_alerts() {
+    let mut house = House::new();
+    let mut first = house.watch(everything(), Some(OutputId::default()));
+    house
+        .say(vec![watch_over(1, MonitoringState::NoData), watch_over(2, MonitoringState::Partial)]);
+    house.say(vec![watch_over(1, MonitoringState::Monitored), tell(event_of(start(1)))]);
+    let (words, _) = told(&mut first, 4).await;
+    let words: Vec<_> = words.into_iter().filter(|word| word != "live").collect();
+    assert_eq!(words, ["p1:no_data", "p2:partial", "p1:monitored", "start p1"]);
+    let mut watch = house.watch(everything(), None);
+    assert_eq!(told(&mut watch, 1).await.0, ["[p1 p1:monitored p2:partial]", "live"]);
+    house.say(vec![tell(event_of(end(1))), watch_over(1, MonitoringState::NoDevice)]);
+    assert_eq!(told(&mut watch, 2).await.0, ["end p1", "p1:no_device"]);
+}
+
+#[tokio::test]
+async fn who_resumes_between_an_alert_and_a_monitoring_change_gets_the_rest() {
+    let mut house = House::new();
+    house.say(vec![tell(event_of(start(1))), watch_over(1, MonitoringState::Partial)]);
+    let after = OutputId { position: Position(1), index: 0 };
+    let mut watch = house.watch(everything(), Some(after));
+    let (words, last) = told(&mut watch, 1).await;
+    assert_eq!(words.last().unwrap(), "p1:partial");
+    assert_eq!(last, OutputId { position: Position(1), index: 1 });
+    // From the journal as well, for a hub that begins behind it.
+    let clock = Arc::new(SystemClock);
+    let (hub, handle) =
+        Hub::new(&house.journal, house.position, Snapshot::default(), Arc::default(), clock)
+            .unwrap();
+    let running = tokio::spawn(hub.run());
+    let mut watch = handle.watch(everything(), Some(after)).unwrap();
+    assert_eq!(told(&mut watch, 1).await.0.last().unwrap(), "p1:partial");
+    drop(house.writer);
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_hub_begins_with_what_followers_believe() {
+    let house = House::new();
+    let standing = Snapshot {
+        alerts: vec![event_of(start(7)).alert],
+        patients: vec![Arc::new(monitoring(7, MonitoringState::Paused))],
+    };
+    let clock = Arc::new(SystemClock);
+    let (hub, handle) =
+        Hub::new(&house.journal, Position::START, standing, Arc::default(), clock).unwrap();
+    let running = tokio::spawn(hub.run());
+    let mut watch = handle.watch(everything(), None).unwrap();
+    assert_eq!(told(&mut watch, 1).await.0, ["[p7 p7:paused]", "live"]);
+    drop(house.writer);
+    running.await.unwrap().unwrap();
+}
+
+/// What each filter lets through of alerts of a patient, of that patient's monitoring, of a
+/// gateway at the same site, and of the service itself.
+#[test]
+fn who_filters_still_hears_that_nothing_can_be_heard() {
+    let north = || Some(site_of(1));
+    let outputs = [
+        tell(event_of(start(1))),
+        watch_over(1, MonitoringState::NoData),
+        technical(Phase::Start, north()),
+        technical(Phase::Start, None),
+    ];
+    let entry = Entry {
+        position: Position(1),
+        input: Input { received_at: now(), event: Event::Tick },
+        outputs: outputs.into(),
+    };
+    let check = |filter: Filter, expected: &[&str]| {
+        let admitted = view::events(&entry).filter(|event| filter.admits_change(&event.change));
+        assert_eq!(admitted.map(|event| word(&event)).collect::<Vec<_>>(), expected);
+    };
+    let (alert, watched) = ("start p1", "p1:no_data");
+    let (gateway, service) = ("start gateway@north", "start service");
+    let south = Sites::Only(vec![site_of(101)]);
+    check(everything(), &[alert, watched, gateway, service]);
+    check(
+        Filter { sites: [site_of(1)].into(), ..everything() },
+        &[alert, watched, gateway, service],
+    );
+    check(Filter { patients: [patient_of(1)].into(), ..everything() }, &[alert, watched, service]);
+    check(Filter { patients: [patient_of(2)].into(), ..everything() }, &[service]);
+    check(Filter { sites: [site_of(101)].into(), ..everything() }, &[service]);
+    check(Filter { scope: south, ..everything() }, &[service]);
+    // The alerts are of medium priority; how a patient is watched has none.
+    check(Filter { priority_min: Priority::High, ..everything() }, &[watched]);
 }

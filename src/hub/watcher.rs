@@ -8,10 +8,9 @@ use metrics::counter;
 use tokio::sync::mpsc;
 
 use super::filter::Filter;
-use super::view::{self, EventRef};
+use super::view::{self, EventRef, Snapshot};
 use super::{Handle, Joined, WatchError};
 use crate::clock::Timestamp;
-use crate::engine::alerts::Alert;
 use crate::journal::{Follower, Journal};
 use crate::position::{OutputId, Position};
 use crate::telemetry::names;
@@ -22,14 +21,14 @@ const QUEUE_MAX: usize = 1024;
 /// What a watcher is told.
 #[derive(Clone, Debug)]
 pub enum Update {
-    /// The open alerts, which replace whatever the watcher held.
-    Snapshot(Arc<Vec<Alert>>),
+    /// What stands, which replaces whatever the watcher held.
+    Snapshot(Arc<Snapshot>),
     /// Everything before was the past: from here on it is live.
     Live {
         /// Everything up to here was given.
         last: OutputId,
     },
-    /// Something happened to an alert.
+    /// Something happened.
     Event(EventRef),
     /// The hub is alive.
     Heartbeat(Heartbeat),
@@ -83,8 +82,8 @@ impl Watcher {
     }
 
     /// Begins with a snapshot.
-    pub(super) fn begin(&self, open: Vec<Alert>, last: OutputId) {
-        self.send(Update::Snapshot(Arc::new(open)));
+    pub(super) fn begin(&self, standing: Snapshot, last: OutputId) {
+        self.send(Update::Snapshot(Arc::new(standing)));
         self.send(Update::Live { last });
     }
 
@@ -102,7 +101,7 @@ impl Watcher {
 
     /// Tells the watcher of an event that concerns it; false if the watcher is to be let go.
     pub(super) fn offer(&self, event: &EventRef) -> bool {
-        if event.id > self.after && self.filter.admits_event(&event.event) {
+        if event.id > self.after && self.filter.admits_change(&event.change) {
             self.send(Update::Event(event.clone()))
         } else {
             !self.updates.is_closed()
@@ -253,7 +252,7 @@ async fn read_on(
         return Ok(None);
     }
     let Some(entries) = follower.next().await? else { return Err(WatchError::Closed) };
-    let concerns = |event: &EventRef| event.id > *after && filter.admits_event(&event.event);
+    let concerns = |event: &EventRef| event.id > *after && filter.admits_change(&event.change);
     let events = entries.iter().flat_map(|entry| view::events(entry)).filter(concerns).collect();
     if let Some(last) = entries.last() {
         *after = view::end_of(last.position);

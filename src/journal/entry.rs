@@ -2,7 +2,8 @@
 //!
 //! Every encoded entry begins with a kind and a version. Each version that was ever released
 //! keeps its decoder, and golden files under `tests/fixtures/journal` hold its bytes to it. The
-//! body of version 1 is postcard's wire format of [`Input`] and `Vec<Output>`.
+//! body of version 2 is postcard's wire format of [`Input`] and `Vec<Output>`. Version 1 was only
+//! ever written by pre-releases and has no decoder.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +12,9 @@ use crate::engine::output::Output;
 use crate::position::Position;
 
 const KIND_ENTRY: u8 = b'E';
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// What pre-releases wrote.
+const PRE_RELEASE_VERSION: u8 = 1;
 
 /// An input with all its outputs: what one position of the journal holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +45,15 @@ pub enum DecodeEntryError {
         position: Position,
         /// The version.
         version: u8,
+    },
+    /// Written before the first release.
+    #[error(
+        "entry {position}: written by a pre-release of the service (version {PRE_RELEASE_VERSION}); \
+         it can't be read"
+    )]
+    PreRelease {
+        /// Where the bytes stood.
+        position: Position,
     },
     /// The body does not hold what its version says.
     #[error("entry {position}: reading its body")]
@@ -97,6 +109,7 @@ pub fn decode(position: Position, bytes: &[u8]) -> Result<Entry, DecodeEntryErro
                 .map_err(|source| DecodeEntryError::Body { position, source })?;
             Ok(Entry { position, input, outputs })
         }
+        (KIND_ENTRY, PRE_RELEASE_VERSION) => Err(DecodeEntryError::PreRelease { position }),
         (KIND_ENTRY, version) => Err(DecodeEntryError::Version { position, version }),
         (kind, _) => Err(DecodeEntryError::Kind { position, kind }),
     }

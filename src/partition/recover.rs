@@ -1,11 +1,14 @@
 //! From the last checkpoint and the entries behind it to the state at the journal's end.
 //!
 //! Replaying emits nothing: the outputs stand in the journal already. They are compared all the
-//! same, so that an engine that decides otherwise than the one that wrote them is noticed.
+//! same, so that an engine that decides otherwise than the one that wrote them is noticed; what
+//! followers then believe of open alerts is kept beside the state, so that they can be told.
 
 use tracing::{info, warn};
 
 use super::Error;
+use super::told::Told;
+use crate::engine::alerts::Alert;
 use crate::engine::input::Event;
 use crate::engine::snapshot::{BlobKey, Kind, Restoration};
 use crate::engine::{self, State};
@@ -22,8 +25,18 @@ pub struct Recovered {
     pub state: State,
     /// The last entry applied to it.
     pub position: Position,
+    /// What followers believe of alerts.
+    pub(super) told: Told,
     /// How much was replayed: counts towards the next checkpoint.
     pub(super) replayed_bytes: usize,
+}
+
+impl Recovered {
+    /// The alerts that followers believe to be open. Where the state says otherwise, they are told
+    /// once the partition runs.
+    pub fn open_alerts(&self) -> impl Iterator<Item = &Alert> {
+        self.told.open_alerts()
+    }
 }
 
 /// Restores the checkpoint, if there is one, and replays the journal behind it. Blocking.
@@ -42,6 +55,7 @@ pub fn recover(journal: &Journal, checkpoint: Option<Checkpoint>) -> Result<Reco
             let mut outputs = Vec::with_capacity(entry.outputs.len());
             engine::apply(&mut recovered.state, &entry.input, &mut outputs);
             differing += u64::from(outputs != entry.outputs);
+            recovered.told.follow(&entry.outputs);
             recovered.position = entry.position;
             recovered.replayed_bytes += weight(&entry);
         }
@@ -71,7 +85,8 @@ fn restore(checkpoint: Checkpoint) -> Result<Recovered, Error> {
         restoration.add(BlobKey { kind, id }, &bytes)?;
     }
     let (state, position) = (restoration.finish(), checkpoint.position);
-    Ok(Recovered { state, position, replayed_bytes: 0 })
+    let told = Told::of(&state);
+    Ok(Recovered { state, position, told, replayed_bytes: 0 })
 }
 
 #[cfg(test)]
@@ -84,9 +99,11 @@ mod tests {
 
     use super::*;
     use crate::clock::{Clock, SystemClock};
-    use crate::engine::input::{Action, Command, Principal, Role, Settings, Sites};
-    use crate::engine::output::Refusal;
-    use crate::journal;
+    use crate::engine::alerts::{AlertEvent, Phase, Trigger};
+    use crate::engine::input::{Action, Command, Input, Principal, Role, Settings, Sites};
+    use crate::engine::output::{Output, Refusal};
+    use crate::journal::{self, Record};
+    use crate::partition::told::tests::unknown_alert;
     use crate::partition::{Handle, Partition, Surroundings, handle};
     use crate::vitals::SiteId;
 
@@ -156,5 +173,45 @@ mod tests {
             assert!(callers.join_all().await.into_iter().all(|done| done));
         })
         .await;
+    }
+
+    #[tokio::test]
+    async fn alerts_that_another_engine_raised_are_closed_with_their_reason() {
+        let dir = TempDir::new().unwrap();
+        let settings = journal::Settings::new(dir.path().join("journal"));
+        {
+            let mut opened = journal::open(&settings).unwrap();
+            let input = Input { received_at: SystemClock.now(), event: Event::Tick };
+            let outputs = vec![started(unknown_alert())];
+            let position = Position::START.next();
+            let entry = Arc::new(Entry { position, input, outputs });
+            opened.writer.commit(vec![Record::new(entry)]).unwrap();
+        }
+        let last = run(&dir, |_, _| async {}).await;
+        let opened = journal::open(&settings).unwrap();
+        let entries = opened.journal.read(Position::START, READ_BYTES_MAX).unwrap();
+        assert_eq!(entries.last().map(|entry| entry.position), Some(last));
+        let closed: Vec<_> = entries
+            .iter()
+            .flat_map(|entry| &entry.outputs)
+            .filter_map(|output| match output {
+                Output::Alert(event) if event.phase == Phase::Close => Some(&**event),
+                _ => None,
+            })
+            .collect();
+        let [event] = closed[..] else { panic!("closed once: {closed:?}") };
+        assert_eq!(event.alert.id, unknown_alert().id);
+        assert_eq!(event.trigger, Trigger::EngineChanged);
+        drop(opened);
+        let again = run(&dir, |_, _| async {}).await;
+        assert_eq!(again.0 - last.0, 2, "only Started and Settings: nothing differs any more");
+    }
+
+    fn started(alert: Alert) -> Output {
+        let (at, trigger) = (SystemClock.now(), Trigger::Timer);
+        let (phase, priority_before, actor, note) = (Phase::Start, None, None, None);
+        let event =
+            AlertEvent { phase, determined_at: at, trigger, priority_before, actor, note, alert };
+        Output::Alert(Box::new(event))
     }
 }

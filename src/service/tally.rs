@@ -67,6 +67,8 @@ struct Counts {
     rejects: BTreeMap<RejectReason, u64>,
     /// Alert events, by phase and priority.
     alerts: BTreeMap<(&'static str, &'static str), u64>,
+    /// Changes of how patients are watched, by the state they reached.
+    monitoring: BTreeMap<&'static str, u64>,
 }
 
 impl Counts {
@@ -83,6 +85,9 @@ impl Counts {
                 Output::Alert(event) => {
                     let labels = (event.phase.name(), event.alert.priority.name());
                     *self.alerts.entry(labels).or_default() += 1;
+                }
+                Output::Monitoring(change) => {
+                    *self.monitoring.entry(change.state.name()).or_default() += 1;
                 }
                 Output::Registry(_) | Output::Verdict(_) => {}
             }
@@ -102,6 +107,9 @@ impl Counts {
         for (reason, count) in &self.rejects {
             counter!(names::REJECTS_TOTAL, "reason" => reason.name()).increment(*count);
         }
+        for (state, count) in &self.monitoring {
+            counter!(names::MONITORING_CHANGES_TOTAL, "state" => *state).increment(*count);
+        }
         for ((phase, priority), count) in &self.alerts {
             counter!(names::ALERT_EVENTS_TOTAL, "phase" => *phase, "priority" => *priority)
                 .increment(*count);
@@ -117,6 +125,7 @@ const fn kind_of(event: &Event) -> &'static str {
         Event::Link(_) => "link",
         Event::Publish(_) => "publish",
         Event::Command(_) => "command",
+        Event::Reconcile(_) => "reconcile",
     }
 }
 
@@ -188,8 +197,9 @@ mod tests {
     use super::*;
     use crate::clock::Timestamp;
     use crate::engine::input::Input;
-    use crate::engine::output::Reject;
+    use crate::engine::output::{MonitoringChange, MonitoringState, Reject};
     use crate::position::Position;
+    use crate::vitals::PatientKey;
 
     fn refused(reasons: &[RejectReason]) -> Entry {
         let topic = "pulseward/v1/north/d-1/readings".to_owned();
@@ -221,6 +231,28 @@ mod tests {
         let mut log = RefusalLog::new(Instant::now());
         log.tell(&entry);
         assert_eq!((log.lines, log.left_out), (2, 0));
+    }
+
+    #[test]
+    fn changes_of_monitoring_count_by_the_state_that_was_reached() {
+        let change = |number: u32, state| {
+            Output::Monitoring(Box::new(MonitoringChange {
+                patient: "p-1".parse().unwrap(),
+                patient_key: PatientKey(number),
+                site: "north".parse().unwrap(),
+                state,
+                since: Timestamp::EPOCH,
+            }))
+        };
+        let mut entry = refused(&[]);
+        entry.outputs = vec![
+            change(1, MonitoringState::NoData),
+            change(2, MonitoringState::NoData),
+            change(1, MonitoringState::Monitored),
+        ];
+        let mut counts = Counts::default();
+        counts.add(&entry);
+        assert_eq!(counts.monitoring, BTreeMap::from([("monitored", 1), ("no_data", 2)]));
     }
 
     #[test]

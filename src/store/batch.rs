@@ -97,6 +97,7 @@ impl Batch {
                 self.rejects.push(row);
             }
             Output::Registry(change) => self.upsert(row::registry(change)),
+            Output::Monitoring(change) => self.upsert(row::monitoring(change)),
             // Gateways are told by another follower; the store keeps no verdicts.
             Output::Verdict(_) => {}
         }
@@ -127,7 +128,12 @@ fn cell_bytes(cell: &Cell) -> usize {
     let text = match cell {
         Cell::Text(text) | Cell::Json(text) => text.len(),
         Cell::Bytes(bytes) => bytes.len(),
-        Cell::Null | Cell::Int(_) | Cell::Real(_) | Cell::Time(_) | Cell::Uuid(_) => 0,
+        Cell::Null
+        | Cell::Bool(_)
+        | Cell::Int(_)
+        | Cell::Real(_)
+        | Cell::Time(_)
+        | Cell::Uuid(_) => 0,
     };
     size_of::<Cell>() + text
 }

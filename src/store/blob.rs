@@ -1,4 +1,5 @@
-//! Values of the domain that stand in one column as JSON: profiles and schedules.
+//! Values of the domain that stand in one column as JSON: profiles, schedules, what a score was
+//! made of, and the readings that decided an event.
 //!
 //! Every blob says its kind and its version. Each version that was ever released keeps its
 //! decoder, and golden files under `tests/fixtures/store` hold its text to it. The body of
@@ -7,6 +8,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::engine::alerts::{DecidingReading, ScoreSummary};
 use crate::engine::input::Schedule;
 use crate::engine::profile::Profile;
 
@@ -24,6 +26,14 @@ impl Blob for Profile {
 
 impl Blob for Schedule {
     const KIND: &'static str = "schedule";
+}
+
+impl Blob for ScoreSummary {
+    const KIND: &'static str = "score";
+}
+
+impl Blob for Vec<DecidingReading> {
+    const KIND: &'static str = "deciding_readings";
 }
 
 /// Why a text is not a blob.
@@ -94,8 +104,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::clock::Timestamp;
+    use crate::engine::alerts::Risk;
     use crate::engine::profile::{Level, LimitRule, Rule, RuleKind, Side, Sustained};
-    use crate::vitals::{Priority, Quantity, RuleId, Vital};
+    use crate::vitals::{AbsentReason, Acvpu, Priority, Quantity, RuleId, Value, Vital};
 
     fn check<T: Blob + Debug + PartialEq>(value: &T, golden: &str) {
         assert_eq!(encode(value), golden.trim_end());
@@ -108,10 +120,11 @@ mod tests {
             priority: Priority::High,
             limit: Quantity::from_f64(120.5).expect("finite"),
             clear_limit: Quantity::whole(118),
-            sustained: Sustained {
+            sustained: Some(Sustained {
                 delay: Duration::from_secs(15),
                 max_gap: Duration::from_millis(1500),
-            },
+            }),
+            spot: None,
         };
         let limit = LimitRule {
             vital: Vital::HeartRate,
@@ -120,7 +133,7 @@ mod tests {
             levels: vec![level],
             clear_delay: Duration::ZERO,
         };
-        let rule = |id, kind| Rule { id: RuleId::new(id).expect("an id"), kind };
+        let rule = |id, kind| Rule::new(RuleId::new(id).expect("an id"), kind);
         let profile = Profile {
             rules: vec![rule("hr-high", RuleKind::Limit(limit)), rule("rr-high", RuleKind::Off)],
         };
@@ -134,6 +147,32 @@ mod tests {
             expected_intervals: vec![(Vital::HeartRate, Duration::from_secs(1))],
         };
         check(&schedule, include_str!("../../tests/fixtures/store/schedule_v1.json"));
+    }
+
+    #[test]
+    fn version_1_of_a_score_stays_readable() {
+        let at = Timestamp::from_seconds(1_767_225_600);
+        let score = ScoreSummary {
+            total: 5,
+            risk: Risk::Medium,
+            parameters: vec![(Vital::Spo2, 3, at), (Vital::HeartRate, 2, at)],
+            missing: vec![Vital::Consciousness],
+            age_unknown: true,
+            pregnancy_unknown: false,
+        };
+        check(&score, include_str!("../../tests/fixtures/store/score_v1.json"));
+    }
+
+    #[test]
+    fn version_1_of_deciding_readings_stays_readable() {
+        let measured_at = Timestamp::from_seconds(1_767_225_600);
+        let reading = |vital, value| DecidingReading { measured_at, vital, value };
+        let readings = vec![
+            reading(Vital::HeartRate, Value::Quantity(Quantity::whole(131))),
+            reading(Vital::Consciousness, Value::Consciousness(Acvpu::Voice)),
+            reading(Vital::Spo2, Value::Absent(AbsentReason::SensorOff)),
+        ];
+        check(&readings, include_str!("../../tests/fixtures/store/deciding_readings_v1.json"));
     }
 
     #[test]

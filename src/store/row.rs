@@ -8,17 +8,21 @@
 //! for everything that [`Vital::possible`] lets through, so that the nearest double leads back to
 //! the exact decimal. Keys and counts are unsigned here and signed there; they keep their bits.
 
+mod alerts;
+
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::blob;
+pub(super) use self::alerts::{ALERT_EVENTS, alert, alert_event, monitoring};
+use self::alerts::{ALERTS, MONITORING};
+use super::blob::{self, Blob};
 use crate::clock::Timestamp;
-use crate::engine::alerts::{Alert, AlertEvent, AlertId, Condition, Trigger};
+use crate::engine::alerts::AlertId;
 use crate::engine::output::{
     BindingRow, DeviceRow, PatientRow, ProfileRow, Quality, Reading, RegistryChange, Reject,
     SiteRow,
 };
-use crate::engine::profile::Scope;
+use crate::engine::profile::{AgeGroup, Pregnancy, Scope};
 use crate::position::{JournalId, Partition, Position};
 use crate::vitals::{AbsentReason, Acvpu, DeviceKey, PatientKey, Quantity, SiteKey, Value, Vital};
 
@@ -43,6 +47,7 @@ pub(super) static READINGS: Table = Table {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Cell {
     Null,
+    Bool(bool),
     Int(i64),
     Real(f64),
     Text(String),
@@ -64,33 +69,6 @@ pub(super) struct Table {
     /// The first so many columns identify a row that is overwritten; 0 where rows only come.
     pub(super) key: usize,
 }
-
-pub(super) static ALERT_EVENTS: Table = Table {
-    name: "alert_events",
-    columns: &[
-        "journal_id",
-        "partition",
-        "position",
-        "output_index",
-        "alert_id",
-        "phase",
-        "determined_at",
-        "triggered_by",
-        "trigger_measured_at",
-        "trigger_value",
-        "device_id",
-        "rule_version",
-        "scope",
-        "scope_key",
-        "vital",
-        "limit_value",
-        "priority_before",
-        "priority",
-        "condition",
-        "revision",
-    ],
-    key: 0,
-};
 
 pub(super) static REJECTED_MESSAGES: Table = Table {
     name: "rejected_messages",
@@ -117,7 +95,15 @@ const SITES: Table = Table {
 
 const PATIENTS: Table = Table {
     name: "patients",
-    columns: &["patient_key", "patient_id", "site_key", "created_at"],
+    columns: &[
+        "patient_key",
+        "patient_id",
+        "site_key",
+        "created_at",
+        "age_group",
+        "pregnancy",
+        "paused_until",
+    ],
     key: 1,
 };
 
@@ -139,29 +125,6 @@ const PROFILES: Table = Table {
     key: 3,
 };
 
-const ALERTS: Table = Table {
-    name: "alerts",
-    columns: &[
-        "alert_id",
-        "patient_key",
-        "site_id",
-        "device_id",
-        "rule_id",
-        "rule_version",
-        "scope",
-        "scope_key",
-        "vital",
-        "limit_value",
-        "priority",
-        "condition",
-        "onset",
-        "raised_at",
-        "ended_at",
-        "revision",
-    ],
-    key: 1,
-};
-
 /// Which row of which table is overwritten. Its order is the order of writing, the same in every
 /// transaction.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -172,6 +135,7 @@ pub(super) enum Identity {
     Binding(DeviceKey, Timestamp),
     Profile(Scope, u32),
     Alert(AlertId),
+    Monitoring(PatientKey),
 }
 
 impl Identity {
@@ -183,6 +147,7 @@ impl Identity {
             Self::Binding(..) => &BINDINGS,
             Self::Profile(..) => &PROFILES,
             Self::Alert(_) => &ALERTS,
+            Self::Monitoring(_) => &MONITORING,
         }
     }
 }
@@ -250,6 +215,14 @@ fn text(text: &str) -> Cell {
     Cell::Text(text.replace('\0', "\u{fffd}"))
 }
 
+fn text_or_null(content: Option<&str>) -> Cell {
+    content.map_or(Cell::Null, text)
+}
+
+fn json(value: &impl Blob) -> Cell {
+    Cell::Json(blob::encode(value))
+}
+
 fn time_or_null(time: Option<Timestamp>) -> Cell {
     time.map_or(Cell::Null, Cell::Time)
 }
@@ -265,13 +238,6 @@ fn scope_cells(scope: Scope) -> [Cell; 2] {
         Scope::Patient(patient) => ("patient", patient.0),
     };
     [text(kind), int(key)]
-}
-
-fn condition_name(condition: Condition) -> &'static str {
-    match condition {
-        Condition::Active => "active",
-        Condition::Inactive => "inactive",
-    }
 }
 
 /// The row of a change of the registry, and which row it overwrites.
@@ -296,7 +262,25 @@ fn site(row: &SiteRow) -> Row {
 }
 
 fn patient(row: &PatientRow) -> Row {
-    vec![int(row.key.0), text(row.id.as_str()), int(row.site.0), Cell::Time(row.created_at)]
+    let age_group = match row.eligibility.age_group {
+        AgeGroup::Unknown => "unknown",
+        AgeGroup::Adult => "adult",
+        AgeGroup::Child => "child",
+    };
+    let pregnancy = match row.eligibility.pregnancy {
+        Pregnancy::Unknown => "unknown",
+        Pregnancy::NotPregnant => "not_pregnant",
+        Pregnancy::Pregnant => "pregnant",
+    };
+    vec![
+        int(row.key.0),
+        text(row.id.as_str()),
+        int(row.site.0),
+        Cell::Time(row.created_at),
+        text(age_group),
+        text(pregnancy),
+        time_or_null(row.paused_until),
+    ]
 }
 
 fn device(row: &DeviceRow) -> Row {
@@ -309,43 +293,14 @@ fn binding(row: &BindingRow) -> Row {
         Cell::Time(row.from),
         time_or_null(row.until),
         int(row.patient.0),
-        Cell::Json(blob::encode(&row.schedule)),
+        json(&*row.schedule),
     ]
 }
 
 fn profile(row: &ProfileRow) -> Row {
     let mut cells = Row::from(scope_cells(row.scope));
-    cells.extend([
-        int(row.version),
-        Cell::Json(blob::encode(&row.profile)),
-        Cell::Time(row.put_at),
-        text(&row.put_by),
-    ]);
+    cells.extend([int(row.version), json(&row.profile), Cell::Time(row.put_at), text(&row.put_by)]);
     cells
-}
-
-/// The row of an alert as it stands.
-pub(super) fn alert(alert: &Alert) -> (Identity, Row) {
-    let mut cells = vec![
-        Cell::Uuid(alert.id.0),
-        int(alert.patient_key.0),
-        text(alert.site.as_str()),
-        text(alert.device.as_str()),
-        text(alert.rule.as_str()),
-        int(alert.rule_version),
-    ];
-    cells.extend(scope_cells(alert.scope));
-    cells.extend([
-        Cell::Int(i64::from(alert.vital.number())),
-        real(alert.limit),
-        text(alert.priority.name()),
-        text(condition_name(alert.condition)),
-        Cell::Time(alert.onset),
-        Cell::Time(alert.raised_at),
-        time_or_null(alert.ended_at),
-        int(alert.revision),
-    ]);
-    (Identity::Alert(alert.id), cells)
 }
 
 fn origin_cells(origin: Origin) -> [Cell; 4] {
@@ -355,39 +310,6 @@ fn origin_cells(origin: Origin) -> [Cell; 4] {
         Cell::Int(origin.position.0.cast_signed()),
         int(origin.index),
     ]
-}
-
-/// The row of an event of an alert.
-pub(super) fn alert_event(origin: Origin, event: &AlertEvent) -> Row {
-    let (triggered_by, measured_at, value) = match event.trigger {
-        Trigger::Reading { measured_at, value } => {
-            ("reading", Cell::Time(measured_at), real(value))
-        }
-        Trigger::Unbound => ("unbound", Cell::Null, Cell::Null),
-        Trigger::RuleChanged => ("rule_removed", Cell::Null, Cell::Null),
-    };
-    let alert = &event.alert;
-    let mut cells = Row::from(origin_cells(origin));
-    cells.extend([
-        Cell::Uuid(alert.id.0),
-        text(event.phase.name()),
-        Cell::Time(event.determined_at),
-        text(triggered_by),
-        measured_at,
-        value,
-        text(alert.device.as_str()),
-        int(alert.rule_version),
-    ]);
-    cells.extend(scope_cells(alert.scope));
-    cells.extend([
-        Cell::Int(i64::from(alert.vital.number())),
-        real(alert.limit),
-        event.priority_before.map_or(Cell::Null, |before| text(before.name())),
-        text(alert.priority.name()),
-        text(condition_name(alert.condition)),
-        int(alert.revision),
-    ]);
-    cells
 }
 
 /// The row of a refusal. The payload is given for the first refusal of a message only: a message
@@ -457,10 +379,10 @@ mod tests {
     #[test]
     fn an_insert_overwrites_only_where_there_is_a_key() {
         assert_eq!(
-            PATIENTS.insert_sql("pulseward.", '$'),
-            "INSERT INTO pulseward.patients (patient_key, patient_id, site_key, created_at) \
-             VALUES ($1, $2, $3, $4) ON CONFLICT (patient_key) DO UPDATE SET \
-             patient_id = excluded.patient_id, site_key = excluded.site_key, \
+            DEVICES.insert_sql("pulseward.", '$'),
+            "INSERT INTO pulseward.devices (device_key, device_id, site_key, created_at) \
+             VALUES ($1, $2, $3, $4) ON CONFLICT (device_key) DO UPDATE SET \
+             device_id = excluded.device_id, site_key = excluded.site_key, \
              created_at = excluded.created_at"
         );
         assert!(!REJECTED_MESSAGES.insert_sql("", '?').contains("CONFLICT"));

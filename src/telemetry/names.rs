@@ -36,6 +36,10 @@ pub const READINGS_ADMITTED_TOTAL: &str = "pulseward_readings_admitted_total";
 pub const REJECTS_TOTAL: &str = "pulseward_rejects_total";
 /// Counter. Labels `phase`, `priority`.
 pub const ALERT_EVENTS_TOTAL: &str = "pulseward_alert_events_total";
+/// Counter. Label `state`.
+pub const MONITORING_CHANGES_TOTAL: &str = "pulseward_monitoring_changes_total";
+/// Gauge. Label `state`.
+pub const PATIENTS: &str = "pulseward_patients";
 /// Gauge.
 pub const ALERTS_OPEN: &str = "pulseward_alerts_open";
 
@@ -103,7 +107,12 @@ fn describe_engine() {
     describe_counter!(READINGS_ADMITTED_TOTAL, "Readings admitted, by vital");
     describe_counter!(REJECTS_TOTAL, "Readings and messages refused, by reason");
     describe_counter!(ALERT_EVENTS_TOTAL, "Alert events, by phase and priority");
-    describe_gauge!(ALERTS_OPEN, Unit::Count, "Alerts whose condition holds now");
+    describe_counter!(
+        MONITORING_CHANGES_TOTAL,
+        "Changes of how patients are watched, by the state that they reached"
+    );
+    describe_gauge!(PATIENTS, Unit::Count, "Patients, by how they are watched now");
+    describe_gauge!(ALERTS_OPEN, Unit::Count, "Alerts that are not over");
     describe_histogram!(
         ENGINE_SECONDS,
         Unit::Seconds,

@@ -176,8 +176,8 @@ fn alert_events(entries: &[Arc<Entry>]) -> Vec<String> {
                 (alert.id, alert.revision, alert.onset, alert.ended_at);
             Some(format!(
                 "{id} {revision} {phase:?} {onset} {ended_at:?} {trigger:?} {priority_before:?} \
-                 {:?} {} {}",
-                alert.condition, alert.limit, alert.priority as u8
+                 {:?} {:?} {:?} {}",
+                alert.condition, alert.signal, alert.limit, alert.priority as u8
             ))
         }
         _ => None,

@@ -7,6 +7,7 @@ mod history;
 mod once;
 mod projections;
 mod stand;
+mod upgrade;
 
 /// The same claim on both databases.
 macro_rules! on_both {

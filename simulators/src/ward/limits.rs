@@ -65,7 +65,7 @@ fn rule(rule: &Rule) -> v1::Rule {
         levels: vec![level],
         ..v1::LimitRule::default()
     });
-    v1::Rule { rule_id: rule.id.to_owned(), kind: Some(kind) }
+    v1::Rule { rule_id: rule.id.to_owned(), kind: Some(kind), ..v1::Rule::default() }
 }
 
 fn priority(vital: Vital) -> v1::Priority {

@@ -60,6 +60,8 @@ impl Sequences {
         if self.boots.len() == BOOTS_MAX {
             self.boots.remove(0);
         }
+        // Without spare room: most devices have sent from one boot only.
+        self.boots.reserve_exact(1);
         self.boots.push(Boot { id: boot_id, next: 0, gaps: Vec::new() });
         self.boots.len() - 1
     }
@@ -78,6 +80,10 @@ impl Boot {
     fn insert(&mut self, sequence: u64) {
         if sequence >= self.next {
             if sequence > self.next {
+                // The first gap, below the first number ever seen, is the only one of most.
+                if self.gaps.is_empty() {
+                    self.gaps.reserve_exact(1);
+                }
                 self.gaps.push((self.next, sequence));
             }
             self.next = sequence.saturating_add(1);

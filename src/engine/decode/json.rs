@@ -1,4 +1,4 @@
-//! The proto3 JSON mapping of `ReadingBatch`.
+//! The proto3 JSON mapping of `ReadingBatch` and `DeviceStatus`.
 //!
 //! 64-bit integers come as strings or numbers, enums as `VITAL_SPO2`, `spo2` or their number,
 //! quantities also as `"NaN"`, times as RFC 3339 with an offset, durations as `"60s"`. Field
@@ -48,6 +48,22 @@ pub(super) fn batch(bytes: &[u8]) -> Result<Parsed, String> {
             want_verdict: batch.want_verdict,
             readings: Vec::new(),
         },
+    })
+}
+
+/// Reads a device's status; an error says where it is none.
+pub(super) fn status(bytes: &[u8]) -> Result<proto::DeviceStatus, String> {
+    let status: Status<'_> = serde_json::from_slice(bytes).map_err(|error| place(&error))?;
+    let event = |event: Enum<'_>| event.number("DEVICE_EVENT_", proto::DeviceEvent::from_str_name);
+    Ok(proto::DeviceStatus {
+        online: status.online,
+        boot_id: status.boot_id.0,
+        at: status.at.map(Time::into_proto),
+        gateway: status.gateway.into_owned(),
+        battery_percent: status.battery_percent.map(|percent| percent.0),
+        sensor_attached: status.sensor_attached,
+        event: status.event.map(event),
+        firmware: status.firmware.into_owned(),
     })
 }
 
@@ -151,6 +167,27 @@ impl Reading<'_> {
             interval: self.interval.map(|span| span.0),
         }
     }
+}
+
+#[derive(Deserialize)]
+#[serde(bound(deserialize = "'de: 'a"))]
+struct Status<'a> {
+    #[serde(default, deserialize_with = "nullable")]
+    online: bool,
+    #[serde(default, alias = "bootId", deserialize_with = "nullable")]
+    boot_id: Uint64,
+    #[serde(default)]
+    at: Option<Time>,
+    #[serde(default, borrow, deserialize_with = "nullable")]
+    gateway: Cow<'a, str>,
+    #[serde(default, alias = "batteryPercent")]
+    battery_percent: Option<Uint32>,
+    #[serde(default, alias = "sensorAttached")]
+    sensor_attached: Option<bool>,
+    #[serde(default, borrow)]
+    event: Option<Enum<'a>>,
+    #[serde(default, borrow, deserialize_with = "nullable")]
+    firmware: Cow<'a, str>,
 }
 
 /// An enum by name or number.

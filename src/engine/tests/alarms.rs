@@ -90,6 +90,7 @@ fn a_patients_own_limit_stands_over_the_default() {
     ward.done(Action::PutProfile {
         owner: ProfileOwner::Patient(patient(2)),
         profile: Profile { rules: vec![rule("hr-high", vec![level(Priority::High, 105, 3)])] },
+        expected_version: None,
     });
     for sequence in 0..5 {
         ward.beat(1, sequence, 110);
@@ -99,7 +100,7 @@ fn a_patients_own_limit_stands_over_the_default() {
     let raised: Vec<_> = events(&ward.outputs)
         .map(|event| (event.alert.patient.clone(), event.alert.priority))
         .collect();
-    assert_eq!(raised, [(patient(1), Priority::Medium), (patient(2), Priority::High)]);
+    assert_eq!(raised, [(Some(patient(1)), Priority::Medium), (Some(patient(2)), Priority::High)]);
 }
 
 #[test]
@@ -116,10 +117,10 @@ fn a_rule_is_one_alert_of_its_worst_device_and_ends_when_all_are_clear() {
     assert_eq!(
         story,
         [
-            (Phase::Start, device(1)),
-            (Phase::Escalate, device(2)),
-            (Phase::Deescalate, device(1)),
-            (Phase::End, device(1)),
+            (Phase::Start, Some(device(1))),
+            (Phase::Escalate, Some(device(2))),
+            (Phase::Deescalate, Some(device(1))),
+            (Phase::End, Some(device(1))),
         ]
     );
 }
@@ -169,7 +170,7 @@ fn a_rule_whose_priority_rises_raises_its_open_alert() {
     ward.put_default(rules);
     let last = events(&ward.outputs).last().expect("it has risen");
     assert_eq!((last.phase, last.alert.priority), (Phase::Escalate, Priority::High));
-    assert_eq!(last.alert.limit, Quantity::whole(105));
+    assert_eq!(last.alert.limit, Some(Quantity::whole(105)));
 }
 
 #[test]
@@ -181,5 +182,5 @@ fn an_alert_names_the_device_that_still_breaches() {
         ward.beat_both(sequence, first, second);
     }
     let last = events(&ward.outputs).last().expect("two events");
-    assert_eq!((last.phase, last.alert.device.clone()), (Phase::Update, device(2)));
+    assert_eq!((last.phase, last.alert.device.clone()), (Phase::Update, Some(device(2))));
 }

@@ -24,6 +24,25 @@ fn an_unnumbered_reading_is_recognised_by_what_it_is() {
 }
 
 #[test]
+fn a_pressure_panel_that_cannot_be_is_implausible_as_a_whole() {
+    let mut ward = Ward::with(vec![]);
+    ward.enroll(1);
+    let panel =
+        |vital, value| proto::Reading { measurement_id: 7, ..measured(vital, BEGIN, value) };
+    let outputs = ward.send_readings(
+        1,
+        vec![
+            panel(Vital::SystolicPressure, 70.0),
+            panel(Vital::DiastolicPressure, 90.0),
+            panel(Vital::PulseRate, 70.0),
+        ],
+    );
+    let flagged: Vec<_> =
+        readings(&outputs).iter().map(|it| it.quality.has(Quality::IMPLAUSIBLE)).collect();
+    assert_eq!(flagged, [true, true, false]);
+}
+
+#[test]
 fn one_bad_reading_refuses_itself_and_the_gateway_is_told() {
     let mut ward = Ward::new();
     ward.enroll(1);

@@ -68,3 +68,19 @@ fn a_binding_does_not_begin_in_a_mistyped_year() {
     let Err(Refusal::FailedPrecondition { reason, .. }) = refused else { panic!("{refused:?}") };
     assert_eq!(reason, "TIME_AHEAD");
 }
+
+#[test]
+fn a_profile_that_was_changed_meanwhile_is_not_overwritten_unseen() {
+    let mut ward = Ward::new();
+    let put = |expected_version| Action::PutProfile {
+        owner: ProfileOwner::Site(id(SITE)),
+        profile: Profile::default(),
+        expected_version,
+    };
+    ward.done(put(Some(0)));
+    let refused = ward.command(put(Some(0)));
+    let Err(Refusal::Aborted { reason, .. }) = refused else { panic!("{refused:?}") };
+    assert_eq!(reason, "PROFILE_CHANGED");
+    ward.done(put(Some(1)));
+    ward.done(put(None));
+}

@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use super::{Violations, wire_duration, wire_timestamp};
-use crate::engine::input::{Action, NewBinding, Schedule};
+use crate::engine::input::{Action, NewBinding, Replacement, Schedule};
 use crate::engine::output::{BindingRow, DeviceRow, PatientRow, SiteRow};
-use crate::engine::profile::Violation;
+use crate::engine::profile::{AgeGroup, Eligibility, Pregnancy, Violation};
 use crate::proto::v1;
 use crate::vitals::{PatientId, Vital};
 
 /// A name for people fits on one line of a screen.
 const DISPLAY_NAME_BYTES_MAX: usize = 200;
+/// Why a patient's signals are paused: a sentence or two.
+const REASON_BYTES_MAX: usize = 500;
 /// The longest IANA name has 32 characters.
 const TIME_ZONE_BYTES_MAX: usize = 64;
 /// The time zone of a site that names none.
@@ -50,6 +52,44 @@ pub(in crate::grpc) fn create_patient(request: &v1::CreatePatientRequest) -> Con
     let patient = wrong.id("patient_id", &request.patient_id);
     let site = wrong.id("site_id", &request.site_id);
     wrong.finish(|| Some(Action::CreatePatient { patient: patient?, site: site? }))
+}
+
+pub(in crate::grpc) fn update_patient(request: &v1::UpdatePatientRequest) -> Converted {
+    let mut wrong = Violations::default();
+    let patient = wrong.id("patient_id", &request.patient_id);
+    let age_group = match v1::AgeGroup::try_from(request.age_group) {
+        Ok(v1::AgeGroup::Unspecified) => Some(AgeGroup::Unknown),
+        Ok(v1::AgeGroup::Adult) => Some(AgeGroup::Adult),
+        Ok(v1::AgeGroup::Child) => Some(AgeGroup::Child),
+        Err(_) => wrong.refuse("age_group", "none of this version's"),
+    };
+    let pregnancy = match v1::Pregnancy::try_from(request.pregnancy) {
+        Ok(v1::Pregnancy::Unspecified) => Some(Pregnancy::Unknown),
+        Ok(v1::Pregnancy::NotPregnant) => Some(Pregnancy::NotPregnant),
+        Ok(v1::Pregnancy::Pregnant) => Some(Pregnancy::Pregnant),
+        Err(_) => wrong.refuse("pregnancy", "none of this version's"),
+    };
+    wrong.finish(|| {
+        let eligibility = Eligibility { age_group: age_group?, pregnancy: pregnancy? };
+        Some(Action::UpdatePatient { patient: patient?, eligibility })
+    })
+}
+
+pub(in crate::grpc) fn transfer_patient(request: &v1::TransferPatientRequest) -> Converted {
+    let mut wrong = Violations::default();
+    let patient = wrong.id("patient_id", &request.patient_id);
+    let site = wrong.id("site_id", &request.site_id);
+    wrong.finish(|| Some(Action::TransferPatient { patient: patient?, site: site? }))
+}
+
+/// How far ahead a pause may reach is for the engine to say: it knows what time it is.
+pub(in crate::grpc) fn pause_patient(request: &v1::PausePatientRequest) -> Converted {
+    let mut wrong = Violations::default();
+    let patient = wrong.id("patient_id", &request.patient_id);
+    let until = wrong.optional_time("until", request.until.as_ref());
+    let reason = wrong.remark("reason", &request.reason, REASON_BYTES_MAX);
+    wrong
+        .finish(|| Some(Action::PausePatient { patient: patient?, until: until?, reason: reason? }))
 }
 
 pub(in crate::grpc) fn create_device(request: &v1::CreateDeviceRequest) -> Converted {
@@ -114,6 +154,22 @@ pub(in crate::grpc) fn unbind_device(request: &v1::UnbindDeviceRequest) -> Conve
     wrong.finish(|| Some(Action::UnbindDevice { device: device?, at: at? }))
 }
 
+pub(in crate::grpc) fn replace_device(request: &v1::ReplaceDeviceRequest) -> Converted {
+    let mut wrong = Violations::default();
+    let device = wrong.id("device_id", &request.device_id);
+    let new_device = wrong.id("new_device_id", &request.new_device_id);
+    let at = wrong.optional_time("at", request.at.as_ref());
+    let schedule = match &request.schedule {
+        Some(schedule) => schedule_of(&mut wrong, schedule).map(Some),
+        None => Some(None),
+    };
+    wrong.finish(|| {
+        let (device, new_device) = (device?, new_device?);
+        let (at, schedule) = (at?, schedule?);
+        Some(Action::ReplaceDevice(Replacement { device, new_device, at, schedule }))
+    })
+}
+
 pub(in crate::grpc) fn site(row: SiteRow) -> v1::Site {
     v1::Site {
         site_id: row.id.to_string(),
@@ -129,7 +185,25 @@ pub(in crate::grpc) fn patient(row: &PatientRow, site_id: String) -> v1::Patient
         patient_id: row.id.to_string(),
         site_id,
         created_at: Some(wire_timestamp(row.created_at)),
-        paused_until: None,
+        paused_until: row.paused_until.map(wire_timestamp),
+        age_group: age_group(row.eligibility.age_group).into(),
+        pregnancy: pregnancy(row.eligibility.pregnancy).into(),
+    }
+}
+
+const fn age_group(age_group: AgeGroup) -> v1::AgeGroup {
+    match age_group {
+        AgeGroup::Unknown => v1::AgeGroup::Unspecified,
+        AgeGroup::Adult => v1::AgeGroup::Adult,
+        AgeGroup::Child => v1::AgeGroup::Child,
+    }
+}
+
+const fn pregnancy(pregnancy: Pregnancy) -> v1::Pregnancy {
+    match pregnancy {
+        Pregnancy::Unknown => v1::Pregnancy::Unspecified,
+        Pregnancy::NotPregnant => v1::Pregnancy::NotPregnant,
+        Pregnancy::Pregnant => v1::Pregnancy::Pregnant,
     }
 }
 
@@ -230,6 +304,37 @@ mod tests {
                 "schedule.expected_intervals[4].interval",
                 "schedule.expected_intervals[5].interval",
             ]
+        );
+    }
+
+    #[test]
+    fn every_wrong_field_of_what_is_done_with_a_patient_is_named() {
+        let bad_time = Some(prost_types::Timestamp { seconds: 0, nanos: -1 });
+        let update = v1::UpdatePatientRequest {
+            patient_id: String::new(),
+            age_group: 9,
+            pregnancy: -1,
+            request_id: String::new(),
+        };
+        assert_eq!(fields(update_patient(&update)), ["patient_id", "age_group", "pregnancy"]);
+        let transfer = v1::TransferPatientRequest::default();
+        assert_eq!(fields(transfer_patient(&transfer)), ["patient_id", "site_id"]);
+        let pause = v1::PausePatientRequest {
+            patient_id: "a b".into(),
+            until: bad_time,
+            reason: "x".repeat(501),
+            request_id: String::new(),
+        };
+        assert_eq!(fields(pause_patient(&pause)), ["patient_id", "until", "reason"]);
+        let negative = Some(prost_types::Duration { seconds: -1, nanos: 0 });
+        let replace = v1::ReplaceDeviceRequest {
+            at: bad_time,
+            schedule: Some(v1::Schedule { upload_interval: negative, ..v1::Schedule::default() }),
+            ..v1::ReplaceDeviceRequest::default()
+        };
+        assert_eq!(
+            fields(replace_device(&replace)),
+            ["device_id", "new_device_id", "at", "schedule.upload_interval"]
         );
     }
 }

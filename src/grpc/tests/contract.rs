@@ -16,14 +16,23 @@ use super::fakes::open;
 use crate::proto;
 
 /// What is served so far.
-const SERVED: [&str; 8] = [
+const SERVED: [&str; 17] = [
+    "AlertService/AcknowledgeAlert",
+    "AlertService/AddAlertNote",
+    "AlertService/AssignAlert",
+    "AlertService/PauseAlert",
+    "AlertService/ResetAlert",
     "AlertService/WatchAlerts",
     "ProfileService/PutProfile",
     "RegistryService/BindDevice",
     "RegistryService/CreateDevice",
     "RegistryService/CreatePatient",
     "RegistryService/CreateSite",
+    "RegistryService/PausePatient",
+    "RegistryService/ReplaceDevice",
+    "RegistryService/TransferPatient",
     "RegistryService/UnbindDevice",
+    "RegistryService/UpdatePatient",
     "VitalsService/ListReadings",
 ];
 

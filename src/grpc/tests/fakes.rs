@@ -12,6 +12,7 @@ use crate::engine::input::Command;
 use crate::engine::output::Reply;
 use crate::grpc::{Closed, Commands, Error, Parts, Server, Settings};
 use crate::hub;
+use crate::proto::v1::alert_service_client::AlertServiceClient;
 use crate::proto::v1::profile_service_client::ProfileServiceClient;
 use crate::proto::v1::registry_service_client::RegistryServiceClient;
 use crate::proto::v1::vitals_service_client::VitalsServiceClient;
@@ -71,6 +72,10 @@ pub(super) struct Door {
 impl Door {
     pub(super) fn registry(&self) -> RegistryServiceClient<Channel> {
         RegistryServiceClient::new(self.channel.clone())
+    }
+
+    pub(super) fn alerts(&self) -> AlertServiceClient<Channel> {
+        AlertServiceClient::new(self.channel.clone())
     }
 
     pub(super) fn profiles(&self) -> ProfileServiceClient<Channel> {

@@ -29,17 +29,26 @@ pub(super) enum Layout {
 
 const TABLES: &str = include_str!("migrations/V1__tables.sql");
 
-const PARTITIONED: &[Migration] = &[Migration {
-    version: 1,
-    name: "first_light",
-    parts: &[include_str!("migrations/V1__partitioned.sql"), TABLES],
-}];
+const PARTITIONED: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "first_light",
+        parts: &[include_str!("migrations/V1__partitioned.sql"), TABLES],
+    },
+    ALARMS,
+];
 
-const HYPERTABLE: &[Migration] = &[Migration {
-    version: 1,
-    name: "first_light",
-    parts: &[include_str!("migrations/V1__hypertable.sql"), TABLES],
-}];
+const HYPERTABLE: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "first_light",
+        parts: &[include_str!("migrations/V1__hypertable.sql"), TABLES],
+    },
+    ALARMS,
+];
+
+const ALARMS: Migration =
+    Migration { version: 2, name: "alarms", parts: &[include_str!("migrations/V2__alarms.sql")] };
 
 impl Layout {
     const fn name(self) -> &'static str {

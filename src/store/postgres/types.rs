@@ -45,6 +45,7 @@ impl ToSql for Cell {
     ) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
         match self {
             Self::Null => Ok(IsNull::Yes),
+            Self::Bool(is_so) => is_so.to_sql_checked(ty, out),
             Self::Int(number) => int_to_sql(*number, ty, out),
             Self::Real(number) => number.to_sql_checked(ty, out),
             Self::Text(text) | Self::Json(text) if *ty != Type::JSONB => {

@@ -9,11 +9,14 @@ use crate::store::database::Failure;
 use crate::store::migration::{Applied, Migration, pending};
 use crate::vitals::Vital;
 
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    name: "first_light",
-    parts: &[include_str!("migrations/V1__tables.sql")],
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "first_light",
+        parts: &[include_str!("migrations/V1__tables.sql")],
+    },
+    Migration { version: 2, name: "alarms", parts: &[include_str!("migrations/V2__alarms.sql")] },
+];
 
 const HISTORY: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
     version    INTEGER PRIMARY KEY,

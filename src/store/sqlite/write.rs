@@ -168,6 +168,7 @@ impl ToSql for Cell {
         let borrowed = |value| Ok(ToSqlOutput::Borrowed(value));
         match self {
             Self::Null => borrowed(ValueRef::Null),
+            Self::Bool(is_so) => borrowed(ValueRef::Integer(i64::from(*is_so))),
             Self::Int(number) => borrowed(ValueRef::Integer(*number)),
             Self::Real(number) => borrowed(ValueRef::Real(*number)),
             Self::Text(text) | Self::Json(text) => borrowed(ValueRef::Text(text.as_bytes())),

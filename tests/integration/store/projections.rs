@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use pulseward::clock::Timestamp;
-use pulseward::engine::alerts::{Alert, AlertEvent, AlertId, Condition, Phase, Trigger};
+use pulseward::engine::alerts::{
+    Alert, AlertEvent, AlertId, AlertKind, Condition, DecidingReading, Phase, Risk, ScoreSummary,
+    Signal, Trigger,
+};
 use pulseward::engine::input::Schedule;
 use pulseward::engine::output::{
-    BindingRow, Output, ProfileRow, Quality, Reading, RegistryChange, Reject, RejectReason,
+    BindingRow, MonitoringChange, MonitoringState, Output, ProfileRow, Quality, Reading,
+    RegistryChange, Reject, RejectReason,
 };
 use pulseward::engine::profile::{Profile, Rule, RuleKind, Scope};
 use pulseward::store::blob;
@@ -29,7 +33,7 @@ fn binding(until: Option<Timestamp>) -> Output {
         patient: PatientKey(0),
         from: noon(),
         until,
-        schedule: schedule(),
+        schedule: schedule().into(),
     }))
 }
 
@@ -41,7 +45,7 @@ fn schedule() -> Schedule {
 }
 
 fn profile() -> Profile {
-    Profile { rules: vec![Rule { id: "hr".parse().expect("an id"), kind: RuleKind::Off }] }
+    Profile { rules: vec![Rule::new("hr".parse().expect("an id"), RuleKind::Off)] }
 }
 
 fn put(scope: Scope, version: u32) -> Output {
@@ -54,45 +58,70 @@ fn put(scope: Scope, version: u32) -> Output {
     }))
 }
 
+fn tachycardia() -> Alert {
+    Alert {
+        id: AlertId(Uuid::from_u128(7)),
+        kind: AlertKind::Physiological,
+        patient: Some("p-0".parse().expect("an id")),
+        patient_key: Some(PatientKey(0)),
+        site: Some("north".parse().expect("an id")),
+        device: Some("d-0".parse().expect("an id")),
+        rule: "hr".parse().expect("an id"),
+        rule_version: 2,
+        scope: Scope::Site(SiteKey(0)),
+        vital: Some(Vital::HeartRate),
+        limit: Some(Quantity::whole(120)),
+        score: None,
+        priority: Priority::High,
+        condition: Condition::Active,
+        signal: Signal::On,
+        onset: noon(),
+        raised_at: noon(),
+        ended_at: None,
+        retrospective: false,
+        delayed: false,
+        unconfirmed: false,
+        escalation_level: 0,
+        assignee: None,
+        covered: 0,
+        revision: 1,
+        risen_in: 1,
+    }
+}
+
+fn told(phase: Phase, trigger: Trigger, alert: Alert) -> AlertEvent {
+    AlertEvent {
+        phase,
+        determined_at: noon(),
+        trigger,
+        priority_before: None,
+        actor: None,
+        note: None,
+        alert,
+    }
+}
+
+fn deciding() -> Vec<DecidingReading> {
+    let value = Value::Quantity(Quantity::from_ten_thousandths(1_205_000));
+    vec![DecidingReading { measured_at: noon(), vital: Vital::HeartRate, value }]
+}
+
 fn event(
     phase: Phase,
     priority_before: Option<Priority>,
     priority: Priority,
     revision: u32,
 ) -> Output {
-    let ended_at = phase.is_final().then(|| noon().plus(Duration::from_secs(9)));
-    let trigger = match phase {
-        Phase::Close => Trigger::Unbound,
-        _ => Trigger::Reading {
-            measured_at: noon(),
-            value: Quantity::from_ten_thousandths(1_205_000),
-        },
-    };
-    let alert = Alert {
-        id: AlertId(Uuid::from_u128(7)),
-        patient: "p-0".parse().expect("an id"),
-        patient_key: PatientKey(0),
-        site: "north".parse().expect("an id"),
-        device: "d-0".parse().expect("an id"),
-        rule: "hr".parse().expect("an id"),
-        rule_version: 2,
-        scope: Scope::Site(SiteKey(0)),
-        vital: Vital::HeartRate,
-        limit: Quantity::whole(120),
-        priority,
-        condition: if phase.is_final() { Condition::Inactive } else { Condition::Active },
-        onset: noon(),
-        raised_at: noon(),
-        ended_at,
-        revision,
-    };
-    Output::Alert(Box::new(AlertEvent {
-        phase,
-        determined_at: noon(),
-        trigger,
-        priority_before,
-        alert,
-    }))
+    let mut alert = Alert { priority, revision, ..tachycardia() };
+    let mut trigger = Trigger::Readings(deciding());
+    if phase == Phase::Close {
+        trigger = Trigger::Unbound;
+        alert.condition = Condition::Inactive;
+        alert.signal = Signal::Off;
+        alert.ended_at = Some(noon().plus(Duration::from_secs(9)));
+    }
+    let event = AlertEvent { priority_before, ..told(phase, trigger, alert) };
+    Output::Alert(Box::new(event))
 }
 
 fn reject(index: Option<u32>, reason: RejectReason) -> Output {
@@ -103,11 +132,6 @@ fn reject(index: Option<u32>, reason: RejectReason) -> Output {
 fn says(vital: Vital, value: Value, quality: Quality) -> Output {
     let (patient, device) = (PatientKey(0), DeviceKey(0));
     Output::Reading(Reading { measured_at: noon(), patient, device, vital, value, quality })
-}
-
-/// One space between the words of each row.
-fn lines(rows: Vec<Vec<String>>) -> Vec<String> {
-    rows.into_iter().map(|row| row.join(" ")).collect()
 }
 
 on_both! {
@@ -122,23 +146,25 @@ on_both! {
         running.stored(source.journal.last()).await;
 
         let sites = "SELECT site_key, site_id, display_name, time_zone FROM sites ORDER BY site_key";
-        let sites = lines(store.rows(sites).await);
+        let sites = store.lines(sites).await;
         assert_eq!(sites, ["0 north Site north Europe/Berlin", "1 south Site south Europe/Berlin"]);
-        let patients = "SELECT patient_key, patient_id, site_key FROM patients ORDER BY 1";
-        assert_eq!(lines(store.rows(patients).await), ["0 p-0 0", "1 p-1 1"]);
+        let patients = "SELECT patient_key, patient_id, site_key, age_group, pregnancy,
+            paused_until FROM patients ORDER BY 1";
+        let expected = ["0 p-0 0 adult not_pregnant NULL", "1 p-1 1 adult not_pregnant NULL"];
+        assert_eq!(store.lines(patients).await, expected);
         let devices = "SELECT device_key, device_id, site_key FROM devices ORDER BY 1";
-        assert_eq!(lines(store.rows(devices).await), ["0 d-0 0", "1 d-1 1"]);
+        assert_eq!(store.lines(devices).await, ["0 d-0 0", "1 d-1 1"]);
 
         let (from, until) = (store.micros("bound_from"), store.micros("bound_until"));
         let bindings = format!("SELECT device_key, {from}, {until}, patient_key FROM bindings");
         let expected = format!("0 {} {} 0", noon().micros(), end.micros());
-        assert_eq!(lines(store.rows(&bindings).await), [expected]);
+        assert_eq!(store.lines(&bindings).await, [expected]);
         let stored = store.value("SELECT schedule FROM bindings").await;
         assert_eq!(blob::decode::<Schedule>(&stored).expect("a schedule"), schedule());
 
         let profiles = "SELECT scope, scope_key, version, put_by FROM profiles ORDER BY 1, 2, 3";
         let expected = ["default 0 1 dr-who", "default 0 2 dr-who", "patient 1 1 dr-who"];
-        assert_eq!(lines(store.rows(profiles).await), expected);
+        assert_eq!(store.lines(profiles).await, expected);
         let stored = store.value("SELECT profile FROM profiles WHERE version = 2").await;
         assert_eq!(blob::decode::<Profile>(&stored).expect("a profile"), profile());
     }
@@ -149,30 +175,156 @@ on_both! {
         let start = event(Phase::Start, None, Priority::Medium, 1);
         source.commit(vec![vec![start, event(Phase::Escalate, Some(Priority::Medium), Priority::High, 2)]]);
         running.stored(source.journal.last()).await;
-        let alert = "SELECT alert_id, patient_key, site_id, device_id, rule_id, rule_version, scope,
-            scope_key, vital, limit_value, priority, condition, ended_at, revision FROM alerts";
+        let alert = "SELECT alert_id, kind, patient_key, site_id, device_id, rule_id, rule_version,
+            scope, scope_key, vital, limit_value, priority, condition, signal, ended_at, revision
+            FROM alerts";
         let id = Uuid::from_u128(7);
-        let open = format!("{id} 0 north d-0 hr 2 site 0 1 120 high active NULL 2");
-        assert_eq!(lines(store.rows(alert).await), [open]);
+        let open = format!("{id} physiological 0 north d-0 hr 2 site 0 1 120 high active on NULL 2");
+        assert_eq!(store.lines(alert).await, [open]);
 
         source.commit(vec![vec![], vec![event(Phase::Close, Some(Priority::High), Priority::High, 3)]]);
         running.stored(source.journal.last()).await;
-        let now = "SELECT condition, revision FROM alerts WHERE ended_at > onset";
-        assert_eq!(lines(store.rows(now).await), ["inactive 3"]);
-        let events = "SELECT partition, position, output_index, alert_id, phase, triggered_by,
-            trigger_value, device_id, rule_version, scope, scope_key, vital, limit_value,
-            priority_before, priority, condition, revision FROM alert_events ORDER BY position, output_index";
+        let now = "SELECT condition, signal, revision FROM alerts WHERE ended_at > onset AND is_over";
+        assert_eq!(store.lines(now).await, ["inactive off 3"]);
+        let events = "SELECT partition, position, output_index, alert_id, phase, cause, device_id,
+            rule_version, scope, scope_key, vital, limit_value, priority_before, priority,
+            condition, signal, revision FROM alert_events ORDER BY position, output_index";
         let expected = [
-            format!("0 1 0 {id} start reading 120.5 d-0 2 site 0 1 120 NULL medium active 1"),
-            format!("0 1 1 {id} escalate reading 120.5 d-0 2 site 0 1 120 medium high active 2"),
-            format!("0 3 0 {id} close unbound NULL d-0 2 site 0 1 120 high high inactive 3"),
+            format!("0 1 0 {id} start reading d-0 2 site 0 1 120 NULL medium active on 1"),
+            format!("0 1 1 {id} escalate reading d-0 2 site 0 1 120 medium high active on 2"),
+            format!("0 3 0 {id} close unbound d-0 2 site 0 1 120 high high inactive off 3"),
         ];
-        assert_eq!(lines(store.rows(events).await), expected);
+        assert_eq!(store.lines(events).await, expected);
+        let readings = "SELECT readings FROM alert_events WHERE output_index = 1";
+        let decided: Vec<DecidingReading> =
+            blob::decode(&store.value(readings).await).expect("readings");
+        assert_eq!(decided, deciding());
         let own = format!(
             "SELECT count(*) FROM alert_events WHERE journal_id = '{}'",
             source.journal.journal_id()
         );
         assert_eq!(store.value(&own).await, "3");
+    }
+
+    async fn what_a_clinician_did_stands_with_the_alert_and_its_event(store: Store) {
+        let mut source = Source::new();
+        let mut running = Running::start(store.settings(), &source.journal);
+        let until = noon().plus(Duration::from_secs(600));
+        let paused = Alert {
+            signal: Signal::Paused { until },
+            escalation_level: 2,
+            assignee: Some("nurse@example.org".to_owned()),
+            delayed: true,
+            ..tachycardia()
+        };
+        let asked = AlertEvent {
+            actor: Some("nurse@example.org".to_owned()),
+            note: Some("bath\0".to_owned()),
+            ..told(Phase::Pause, Trigger::Request, paused)
+        };
+        running.stored(source.commit(vec![vec![Output::Alert(Box::new(asked))]])).await;
+        for table in ["alerts", "alert_events"] {
+            let stands = format!(
+                "SELECT signal, {}, escalation_level, assignee, {}, {}, {} FROM {table}",
+                store.micros("paused_until"),
+                Store::is("delayed"),
+                Store::is("unconfirmed"),
+                Store::is("is_over"),
+            );
+            let expected = format!("paused {} 2 nurse@example.org yes no no", until.micros());
+            assert_eq!(store.lines(&stands).await, [expected], "{table}");
+        }
+        let who = "SELECT phase, cause, actor, note FROM alert_events";
+        assert_eq!(store.lines(who).await, ["pause request nurse@example.org bath\u{fffd}"]);
+    }
+
+    async fn an_alert_of_the_service_itself_and_one_of_a_score_have_their_rows(store: Store) {
+        let mut source = Source::new();
+        let mut running = Running::start(store.settings(), &source.journal);
+        let outage = Alert {
+            kind: AlertKind::Technical,
+            patient: None,
+            patient_key: None,
+            site: None,
+            device: None,
+            vital: None,
+            limit: None,
+            covered: 200,
+            ..tachycardia()
+        };
+        let summary = ScoreSummary {
+            total: 5,
+            risk: Risk::Medium,
+            parameters: vec![(Vital::Spo2, 3, noon())],
+            missing: vec![Vital::Consciousness],
+            age_unknown: true,
+            pregnancy_unknown: false,
+        };
+        let id = AlertId(Uuid::from_u128(8));
+        let score = Some(Box::new(summary.clone()));
+        let limit = Some(Quantity::whole(5));
+        let score = Alert { id, device: None, vital: None, limit, score, ..tachycardia() };
+        let start = |alert| Output::Alert(Box::new(told(Phase::Start, Trigger::Ingest, alert)));
+        running.stored(source.commit(vec![vec![start(outage), start(score)]])).await;
+        for table in ["alerts", "alert_events"] {
+            let stands = format!(
+                "SELECT device_id, vital, limit_value, covered FROM {table} ORDER BY alert_id"
+            );
+            assert_eq!(store.lines(&stands).await, ["NULL NULL NULL 200", "NULL NULL 5 0"]);
+            let score = format!("SELECT score FROM {table} WHERE score IS NOT NULL");
+            let score: ScoreSummary =
+                blob::decode(&store.value(&score).await).expect("a score");
+            assert_eq!(score, summary, "{table}");
+        }
+        let whose = "SELECT kind, patient_key, site_id FROM alerts ORDER BY alert_id";
+        assert_eq!(store.lines(whose).await, ["technical NULL NULL", "physiological 0 north"]);
+    }
+
+    async fn a_reader_can_tell_live_alerts_from_retrospective_ones(store: Store) {
+        let mut source = Source::new();
+        let mut running = Running::start(store.settings(), &source.journal);
+        let late = Alert {
+            id: AlertId(Uuid::from_u128(8)),
+            retrospective: true,
+            condition: Condition::Inactive,
+            signal: Signal::Off,
+            ended_at: Some(noon()),
+            ..tachycardia()
+        };
+        let start = |alert| Output::Alert(Box::new(told(Phase::Start, Trigger::Timer, alert)));
+        running.stored(source.commit(vec![vec![start(tachycardia()), start(late)]])).await;
+        let live = "SELECT count(*) FROM alerts WHERE NOT retrospective";
+        let open = "SELECT count(*) FROM alerts WHERE NOT is_over";
+        let all = "SELECT count(*) FROM alerts";
+        for (sql, expected) in [(live, "1"), (open, "1"), (all, "2")] {
+            assert_eq!(store.value(sql).await, expected, "{sql}");
+        }
+    }
+
+    async fn how_a_patient_is_watched_is_what_was_said_last(store: Store) {
+        let mut source = Source::new();
+        let mut running = Running::start(store.settings(), &source.journal);
+        let watched = |key, state, seconds| {
+            Output::Monitoring(Box::new(MonitoringChange {
+                patient: format!("p-{key}").parse().expect("an id"),
+                patient_key: PatientKey(key),
+                site: "north".parse().expect("an id"),
+                state,
+                since: noon().plus(Duration::from_secs(seconds)),
+            }))
+        };
+        source.commit(vec![
+            vec![watched(0, MonitoringState::NoData, 0), watched(1, MonitoringState::Partial, 0)],
+            vec![watched(0, MonitoringState::Monitored, 7)],
+        ]);
+        running.stored(source.journal.last()).await;
+        let monitoring = format!(
+            "SELECT patient_key, state, {} FROM patient_monitoring ORDER BY 1",
+            store.micros("since")
+        );
+        let at = |seconds| noon().plus(Duration::from_secs(seconds)).micros();
+        let expected = [format!("0 monitored {}", at(7)), format!("1 partial {}", at(0))];
+        assert_eq!(store.lines(&monitoring).await, expected);
     }
 
     async fn a_refused_message_is_kept_with_its_payload_once(store: Store) {
@@ -194,7 +346,7 @@ on_both! {
             "2 0 some/topic 0 unknown_unit why\u{fffd}not \\x00ff7061796c6f6164",
             "2 2 some/topic 2 impossible_value why\u{fffd}not NULL",
         ];
-        assert_eq!(lines(store.rows(rows).await), expected);
+        assert_eq!(store.lines(rows).await, expected);
         assert_eq!(store.value("SELECT count(*) FROM readings").await, "1");
     }
 
@@ -217,11 +369,11 @@ on_both! {
              questionable,implausible,no_sensor,late,clock_ahead,test,demo",
             "north p-0 d-0 spo2 NULL % NULL sensor_off ",
         ];
-        assert_eq!(lines(store.rows(named).await), expected);
+        assert_eq!(store.lines(named).await, expected);
         let measured = store.value("SELECT min(measured_at) FROM readings_named").await;
         assert!(measured.starts_with("2026-01-31"), "{measured}");
 
-        let vitals = lines(store.rows("SELECT vital, name, unit FROM vitals ORDER BY vital").await);
+        let vitals = store.lines("SELECT vital, name, unit FROM vitals ORDER BY vital").await;
         let expected =
             Vital::ALL.map(|v| format!("{} {} {}", v.number(), v.name(), v.unit().ucum()));
         assert_eq!(vitals, expected);
@@ -254,7 +406,7 @@ async fn a_late_day_gets_its_partition_and_the_days_ahead_have_theirs() {
     let filled = "SELECT DISTINCT tableoid::regclass::text FROM readings ORDER BY 1";
     let expected = [20_230_601, 20_240_229, 20_251_231, 20_260_101];
     let expected = expected.map(|day| format!("readings_{day}"));
-    assert_eq!(lines(store.rows(filled).await), expected);
+    assert_eq!(store.lines(filled).await, expected);
     let ahead = "SELECT to_regclass('pulseward.readings_' || to_char((now() AT TIME ZONE 'UTC')
         + make_interval(days => $1), 'YYYYMMDD')) IS NOT NULL";
     for day in [0, 1, 2] {

@@ -11,6 +11,7 @@ use pulseward::engine::input::{Event, Input, Publish};
 use pulseward::engine::output::{
     DeviceRow, Output, PatientRow, Quality, Reading, RegistryChange, SiteRow,
 };
+use pulseward::engine::profile::{AgeGroup, Eligibility, Pregnancy};
 use pulseward::journal::{self, Entry, Journal, Record};
 use pulseward::position::Position;
 use pulseward::store::{Error, Settings, State, Url, Writer};
@@ -126,6 +127,11 @@ pub(crate) fn registry() -> Vec<Output> {
             id: format!("p-{key}").parse().expect("an id"),
             site: SiteKey(key),
             created_at: noon(),
+            eligibility: Eligibility {
+                age_group: AgeGroup::Adult,
+                pregnancy: Pregnancy::NotPregnant,
+            },
+            paused_until: None,
         })));
         outputs.push(change(RegistryChange::Device(DeviceRow {
             key: DeviceKey(key),
@@ -172,6 +178,32 @@ impl Store {
         match self {
             Self::Postgres(database) => postgres_rows(&database.url(), sql).await,
             Self::Sqlite(dir) => sqlite_rows(&sqlite_file(dir), sql),
+        }
+    }
+
+    /// The same, with one space between the words of each row.
+    pub(crate) async fn lines(&self, sql: &str) -> Vec<String> {
+        self.rows(sql).await.into_iter().map(|row| row.join(" ")).collect()
+    }
+
+    /// `yes` or `no`, of a column that says so, in SQL.
+    pub(crate) fn is(column: &str) -> String {
+        format!("CASE WHEN {column} THEN 'yes' ELSE 'no' END")
+    }
+
+    /// Runs statements before there is a store.
+    pub(crate) async fn execute(&self, sql: &str) {
+        match self {
+            Self::Postgres(database) => {
+                let client = database.connect().await;
+                client.batch_execute(sql).await.expect("executes");
+            }
+            Self::Sqlite(dir) => {
+                let file = sqlite_file(dir);
+                std::fs::create_dir_all(file.parent().expect("has one")).expect("created");
+                let connection = rusqlite::Connection::open(file).expect("opens");
+                connection.execute_batch(sql).expect("executes");
+            }
         }
     }
 

@@ -121,13 +121,14 @@ impl House {
         rows
     }
 
-    /// Every stored event of an alert, by SQL, sorted.
+    /// Every stored event of a patient's live alert, by SQL, sorted.
     pub(crate) async fn stored_events(&self) -> Vec<EventRow> {
         let sql = format!(
             "SELECT p.patient_id, a.rule_id, {}, {}, e.phase \
-             FROM alert_events e JOIN alerts a USING (alert_id) JOIN patients p USING (patient_key)",
+             FROM alert_events e JOIN alerts a USING (alert_id) JOIN patients p USING (patient_key) \
+             WHERE NOT a.retrospective",
             self.sql.micros("a.onset"),
-            self.sql.micros("e.trigger_measured_at"),
+            self.sql.decided_by("e.readings"),
         );
         let mut rows: Vec<_> = self.sql.rows(&sql).await.iter().map(|row| event_row(row)).collect();
         rows.sort();

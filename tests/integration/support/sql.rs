@@ -41,6 +41,14 @@ impl Sql {
         }
     }
 
+    /// The microseconds at which the first of an event's deciding readings was measured, in SQL.
+    pub(crate) fn decided_by(&self, column: &str) -> String {
+        match self {
+            Self::Postgres(_) => format!("({column} -> 'body' -> 0 ->> 'measured_at')::bigint"),
+            Self::Sqlite(_) => format!("json_extract({column}, '$.body[0].measured_at')"),
+        }
+    }
+
     /// What a statement gives, as text; `NULL` for none.
     pub(crate) async fn rows(&self, sql: &str) -> Vec<Vec<String>> {
         match self {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pulseward::proto::v1::alert_service_client::AlertServiceClient;
 use pulseward::proto::v1::watch_alerts_response::{Message, event};
-use pulseward::proto::v1::{AlertEvent, AlertPhase, WatchAlertsRequest};
+use pulseward::proto::v1::{Alert, AlertEvent, AlertPhase, WatchAlertsRequest};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::Status;
@@ -26,8 +26,10 @@ pub(crate) struct Told {
     lives: usize,
     /// Alerts that a snapshot said were open.
     pub(crate) snapshot: Vec<String>,
-    /// Every event, in the order in which they came.
+    /// Every event of a patient's live alert, in the order in which they came.
     pub(crate) events: Vec<AlertEvent>,
+    /// The other events: of the service itself, of gateways, and of the past.
+    pub(crate) others: Vec<AlertEvent>,
 }
 
 /// The client. Clones are the same one.
@@ -106,8 +108,13 @@ impl Told {
             }
             Some(Message::Event(event)) => {
                 self.cursor = event.cursor;
-                if let Some(event::Change::Alert(alert)) = event.change {
-                    self.events.push(alert);
+                if let Some(event::Change::Alert(event)) = event.change {
+                    let of_a_patient = |it: &Alert| !it.patient_id.is_empty() && !it.retrospective;
+                    if event.alert.as_ref().is_some_and(of_a_patient) {
+                        self.events.push(event);
+                    } else {
+                        self.others.push(event);
+                    }
                 }
             }
             Some(Message::Heartbeat(heartbeat)) => self.cursor = heartbeat.cursor,
@@ -147,7 +154,7 @@ impl Told {
 
 fn row(event: &AlertEvent) -> EventRow {
     let alert = event.alert.as_ref().expect("an event carries its alert");
-    let reading = event.reading.as_ref().expect("a reading decided it");
+    let reading = event.readings.first().expect("a reading decided it");
     EventRow {
         patient: alert.patient_id.clone(),
         rule: alert.rule_id.clone(),

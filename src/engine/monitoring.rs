@@ -1,0 +1,73 @@
+//! How a patient is watched: an empty list of alerts does not mean that all is well.
+//!
+//! Reviewed whenever something that makes the state may have changed; told when it has.
+
+use serde::{Deserialize, Serialize};
+
+use super::context::Context;
+use super::output::{MonitoringChange, MonitoringState, Output};
+use super::patient::Patient;
+use crate::clock::Timestamp;
+
+/// A patient's monitoring state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Monitoring {
+    state: MonitoringState,
+    since: Timestamp,
+}
+
+impl Monitoring {
+    /// Nobody has a device at first.
+    pub(super) const fn new(since: Timestamp) -> Self {
+        Self { state: MonitoringState::NoDevice, since }
+    }
+}
+
+/// Brings the state in line with what makes it, and says so if it changed.
+pub(super) fn review(patient: &mut Patient, cx: &mut Context<'_>) {
+    let state = assess(patient, cx);
+    if state == patient.monitoring.state {
+        return;
+    }
+    patient.monitoring.state = state;
+    patient.monitoring.since = cx.moment.now;
+    cx.outputs.push(Output::Monitoring(Box::new(change(patient, cx.site))));
+}
+
+/// Says the state as it is now, changed or not: followers hear of this patient, or of them at this
+/// place, for the first time.
+pub(super) fn tell(patient: &mut Patient, cx: &mut Context<'_>) {
+    let state = assess(patient, cx);
+    if state != patient.monitoring.state {
+        (patient.monitoring.state, patient.monitoring.since) = (state, cx.moment.now);
+    }
+    cx.outputs.push(Output::Monitoring(Box::new(change(patient, cx.site))));
+}
+
+/// The state as it is told.
+pub(super) fn change(patient: &Patient, site: &crate::vitals::SiteId) -> MonitoringChange {
+    MonitoringChange {
+        patient: patient.row.id.clone(),
+        patient_key: patient.row.key,
+        site: site.clone(),
+        state: patient.monitoring.state,
+        since: patient.monitoring.since,
+    }
+}
+
+fn assess(patient: &Patient, cx: &Context<'_>) -> MonitoringState {
+    let is_silent = |it: &super::patient::Channel| it.is_stale && it.interval().is_some();
+    if patient.devices.is_empty() {
+        MonitoringState::NoDevice
+    } else if patient.row.paused_until.is_some() {
+        MonitoringState::Paused
+    } else if !cx.rules.judges_anything() {
+        MonitoringState::LimitsOff
+    } else if patient.channels.iter().all(|channel| channel.is_stale) {
+        MonitoringState::NoData
+    } else if patient.channels.iter().any(is_silent) || !cx.rules.can_all_fire(patient) {
+        MonitoringState::Partial
+    } else {
+        MonitoringState::Monitored
+    }
+}

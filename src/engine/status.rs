@@ -1,0 +1,194 @@
+//! What devices say of themselves, and what their clocks say.
+//!
+//! Statuses of one device are ordered by (boot, time); a Last Will counts at its receipt, and one
+//! of an older boot is ignored. What a status says becomes faults of the patient who wears the
+//! device, and, if others stand behind it, the outage of a gateway. A clock is off if a message was
+//! sent from the future, or if every one of the last messages took longer than a network does.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::alerts::Trigger;
+use super::context::Context;
+use super::decode::{self, Batch, Refused};
+use super::input::Publish;
+use super::outage::gateways;
+use super::output::{Output, RejectReason};
+use super::patient::{Patient, Source};
+use super::profile::TechnicalCondition;
+use super::rules::technical::{self, Fault};
+use super::state::State;
+use crate::clock::Timestamp;
+use crate::vitals::{DeviceEvent, DeviceId, DeviceKey};
+
+/// A clock that is further off is a fault.
+const SKEW_MAX: Duration = Duration::from_secs(30);
+/// Messages in a row that look too old until the clock is what is wrong, and not the network.
+const BEHIND_MESSAGES: u8 = 5;
+
+/// What is known of a device besides its readings.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct DeviceState {
+    /// The gateway in front of it.
+    pub(super) gateway: Option<DeviceKey>,
+    /// Boot and time of the status that is in force.
+    as_of: Option<(u64, Timestamp)>,
+    is_offline: bool,
+    battery_percent: Option<u8>,
+    is_detached: bool,
+    has_fault: bool,
+    event: Option<DeviceEvent>,
+    /// Whether its clock is off.
+    is_clock_off: bool,
+    /// Messages in a row that looked too old.
+    behind: u8,
+}
+
+/// Takes in a status.
+pub(super) fn receive(
+    state: &mut State,
+    publish: &Publish,
+    device: DeviceKey,
+    now: Timestamp,
+    outputs: &mut Vec<Output>,
+) -> Result<(), Refused> {
+    let status = decode::status(publish, &state.general.settings)?;
+    if status.at.is_some_and(|at| at.since(now) > SKEW_MAX) && status.is_online {
+        let detail = "the status is from more than 30 s ahead of the service's clock".to_owned();
+        return Err((RejectReason::ClockAhead, detail));
+    }
+    // A Last Will was written when the device connected, and counts when the broker sends it.
+    let at = if status.is_online { status.at.unwrap_or(now) } else { now };
+    let held = &state.device(device).state;
+    let is_older = held.as_of.is_some_and(|(boot_id, held_at)| {
+        let of_older_boot = status.boot_id != 0 && status.boot_id < boot_id;
+        of_older_boot || (status.is_online && status.boot_id == boot_id && at < held_at)
+    });
+    if is_older || held.is_repeated_by(&status, at) {
+        return Ok(());
+    }
+    set_gateway(state, device, status.gateway.as_ref());
+    let row = state.devices.get_mut(device.index()).expect("the caller looked it up");
+    let was_offline = row.state.is_offline;
+    row.state = DeviceState {
+        as_of: Some((status.boot_id, at)),
+        is_offline: !status.is_online,
+        battery_percent: status.battery_percent.or(row.state.battery_percent),
+        is_detached: status.is_attached.map_or(row.state.is_detached, |attached| !attached),
+        // A Last Will was written before anything happened.
+        has_fault: if status.is_online { status.has_fault } else { row.state.has_fault },
+        event: if status.is_online { status.event } else { row.state.event },
+        ..row.state.clone()
+    };
+    tell_gateway(state, device, was_offline, now, outputs);
+    tell_wearer(state, device, now, outputs);
+    Ok(())
+}
+
+impl DeviceState {
+    /// Whether a Last Will comes again, retained, and changes nothing.
+    fn is_repeated_by(&self, status: &decode::Status, at: Timestamp) -> bool {
+        let (Some((boot_id, _)), true) = (self.as_of, self.is_offline) else { return false };
+        !status.is_online && status.boot_id == boot_id && at >= Timestamp::MIN
+    }
+
+    /// Everything that is known, as faults.
+    fn faults(&self, is_covered: bool) -> Vec<Fault> {
+        let either = |is_present: bool, condition| {
+            if is_present { Fault::Present(condition) } else { Fault::Absent(condition) }
+        };
+        let mut faults = vec![
+            either(self.is_offline && !is_covered, TechnicalCondition::DeviceOffline),
+            either(self.is_detached, TechnicalCondition::SensorOff),
+            either(self.has_fault, TechnicalCondition::DeviceFault),
+            either(self.is_clock_off, TechnicalCondition::ClockFault),
+            Fault::Asserted(self.event),
+        ];
+        faults.extend(self.battery_percent.map(Fault::Battery));
+        faults
+    }
+}
+
+/// A device that others stand behind is a gateway: its outage is theirs.
+fn tell_gateway(
+    state: &mut State,
+    device: DeviceKey,
+    was_offline: bool,
+    now: Timestamp,
+    outputs: &mut Vec<Output>,
+) {
+    let is_offline = state.device(device).state.is_offline;
+    if is_offline && !was_offline && state.behind.contains_key(&device) {
+        gateways::offline(state, device, now, now, outputs);
+    } else if !is_offline {
+        gateways::online(state, device, now, outputs);
+    }
+}
+
+fn tell_wearer(state: &mut State, device: DeviceKey, now: Timestamp, outputs: &mut Vec<Output>) {
+    let Some(binding) = state.device(device).bound() else { return };
+    let patient = binding.patient;
+    state.with_patient(patient, now, outputs, |patient, cx| note_faults(patient, cx, device));
+}
+
+/// Makes what is known of a device known to the rules of who wears it.
+pub(super) fn note_faults(patient: &mut Patient, cx: &mut Context<'_>, device: DeviceKey) {
+    let state = &cx.device(device).state;
+    let is_covered = cx.gateways.cover(state.gateway);
+    for fault in state.faults(is_covered) {
+        technical::note(patient, cx, Source::Device(device), fault, &Trigger::DeviceStatus);
+    }
+}
+
+/// A device names the gateway in front of it.
+pub(super) fn set_gateway(state: &mut State, device: DeviceKey, gateway: Option<&DeviceId>) {
+    let Some(gateway) = gateway.and_then(|id| state.device_key(id.as_str())) else { return };
+    let held = state.device(device);
+    let is_its = held.row.site == state.device(gateway).row.site && gateway != device;
+    if !is_its || held.state.gateway == Some(gateway) {
+        return;
+    }
+    let before = held.state.gateway;
+    let row = state.devices.get_mut(device.index()).expect("just seen");
+    row.state.gateway = Some(gateway);
+    state.note_gateway(device, before, gateway);
+    if state.general.gateways.cover(Some(gateway)) {
+        leave_to_gateway(state, device);
+    }
+}
+
+/// Its gateway is offline already: what was about to be told of the device alone is not.
+fn leave_to_gateway(state: &mut State, device: DeviceKey) {
+    let Some(patient) = state.device(device).bound().map(|binding| binding.patient) else { return };
+    let rules = state.rules_of(patient);
+    let wearer = state.patients.get_mut(patient.index()).expect("bindings name patients");
+    technical::leave_to_gateway(wearer, &rules, device);
+}
+
+/// Looks at a device's clock, by when a batch says it was sent.
+pub(super) fn watch_clock(
+    state: &mut State,
+    device: DeviceKey,
+    batch: &Batch,
+    now: Timestamp,
+    outputs: &mut Vec<Output>,
+) {
+    let Some(sent_at) = batch.sent_at else { return };
+    let is_listening = !state.general.attention.is_still();
+    let is_ahead = sent_at.since(now) > SKEW_MAX;
+    let is_behind = now.since(sent_at) > SKEW_MAX;
+    let held = &state.device(device).state;
+    // What waited for us, or for a network, says nothing of the clock.
+    let behind = if is_behind { held.behind.saturating_add(u8::from(is_listening)) } else { 0 };
+    let is_off = is_ahead || behind >= BEHIND_MESSAGES;
+    if (held.behind, held.is_clock_off) == (behind, is_off) {
+        return;
+    }
+    let is_news = held.is_clock_off != is_off;
+    let row = state.devices.get_mut(device.index()).expect("the caller looked it up");
+    (row.state.behind, row.state.is_clock_off) = (behind, is_off);
+    if is_news {
+        tell_wearer(state, device, now, outputs);
+    }
+}

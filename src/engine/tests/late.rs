@@ -1,0 +1,172 @@
+//! Late readings: told once, over, and never in the way of what is live.
+
+use super::*;
+
+fn ward() -> Ward {
+    let levels = vec![level(Priority::Medium, 100, 3)];
+    let mut ward =
+        Ward::with(vec![Rule { actionable_for: Duration::from_secs(300), ..rule("hr", levels) }]);
+    ward.enroll(1);
+    ward.now += 1000;
+    ward
+}
+
+/// Heart rates a second each from `from` seconds after the story's begin, marked historical.
+fn historical(from: i64, rates: &[i64]) -> Vec<proto::Reading> {
+    (BEGIN + from..)
+        .zip(rates)
+        .map(|(at, rate)| proto::Reading { historical: true, ..heart_rate(at, *rate) })
+        .collect()
+}
+
+fn retrospective(ward: &Ward) -> Vec<(i64, i64)> {
+    let told = events(&ward.outputs).filter(|event| event.alert.retrospective);
+    told.map(|event| {
+        assert_eq!(event.phase, Phase::Start);
+        assert!(event.alert.is_over() && event.alert.signal == Signal::Off);
+        let ended_at = event.alert.ended_at.expect("it is over");
+        (since_begin(event.alert.onset), since_begin(ended_at))
+    })
+    .collect()
+}
+
+#[test]
+fn a_breach_among_late_readings_is_told_once_and_over() {
+    let mut ward = ward();
+    ward.send_readings(1, historical(100, &[110, 110, 110, 110, 110, 90, 90]));
+    assert_eq!(retrospective(&ward), [(100, 105)]);
+    assert_eq!(ward.state.open_alerts().count(), 0);
+    assert_eq!(phases(&ward.outputs), [Phase::Start]);
+}
+
+#[test]
+fn a_late_breach_that_goes_on_in_the_next_batch_is_not_told_again() {
+    let mut ward = ward();
+    ward.measure(Vital::HeartRate, 80.0);
+    ward.send_readings(1, historical(100, &[110; 6]));
+    ward.send_readings(1, historical(106, &[110; 6]));
+    ward.send_readings(1, historical(112, &[110, 90]));
+    assert_eq!(retrospective(&ward), [(100, 105)]);
+}
+
+#[test]
+fn late_readings_that_lead_up_to_the_live_ones_pass_their_onset_on() {
+    let mut ward = ward();
+    ward.send_readings(1, historical(990, &[110; 10]));
+    assert_eq!(retrospective(&ward), [(990, 999)]);
+    ward.measure(Vital::HeartRate, 110.0);
+    let last = events(&ward.outputs).last().expect("two");
+    assert_eq!((last.phase, last.alert.retrospective), (Phase::Start, false));
+    assert_eq!(since_begin(last.alert.onset), 990);
+    assert_eq!(last.alert.signal, Signal::On);
+}
+
+#[test]
+fn late_readings_do_not_end_a_live_alert_and_add_nothing_to_it() {
+    let mut ward = ward();
+    ward.measure_all(Vital::HeartRate, 1, &[110.0; 5]);
+    assert_eq!(phases(&ward.outputs), [Phase::Start]);
+    ward.send_readings(1, historical(1001, &[90, 90, 90]));
+    ward.send_readings(1, historical(1001, &[110; 4]));
+    assert_eq!(phases(&ward.outputs), [Phase::Start]);
+}
+
+#[test]
+fn late_readings_from_before_the_last_late_ones_have_nothing_to_do_with_them() {
+    let mut ward = ward();
+    ward.send_readings(1, historical(200, &[110, 110]));
+    ward.send_readings(1, historical(100, &[110, 110]));
+    ward.send_readings(1, historical(202, &[110, 110]));
+    assert_eq!(retrospective(&ward), []);
+}
+
+#[test]
+fn a_delayed_reading_that_is_the_newest_raises_with_signal_and_ends_nothing() {
+    let mut ward = ward();
+    let delayed = |ward: &mut Ward, from: i64, rates: &[i64]| {
+        let readings = (BEGIN + from..).zip(rates).map(|(at, rate)| heart_rate(at, *rate));
+        let readings = readings.collect();
+        ward.send_readings(1, readings)
+    };
+    delayed(&mut ward, 800, &[110; 4]);
+    assert_eq!(ward.told(), ["1000 start hr medium active/on"]);
+    assert!(ward.open().delayed);
+    delayed(&mut ward, 804, &[90; 4]);
+    assert_eq!(ward.told(), [""; 0]);
+    ward.measure(Vital::HeartRate, 90.0);
+    assert_eq!(ward.told(), ["1000 end hr medium inactive/off"]);
+}
+
+#[test]
+fn a_newest_reading_too_old_to_act_on_is_told_without_signal() {
+    let mut ward = ward();
+    let readings = (BEGIN + 400..).zip([110; 5]).map(|(at, rate)| heart_rate(at, rate)).collect();
+    ward.send_readings(1, readings);
+    assert_eq!(retrospective(&ward), [(400, 404)]);
+    assert_eq!(ward.state.open_alerts().count(), 0);
+}
+
+#[test]
+fn readings_of_a_binding_that_has_ended_are_told_to_whom_they_were() {
+    let mut ward = ward();
+    ward.done(Action::UnbindDevice { device: device(1), at: None });
+    ward.now += 10;
+    let outputs = ward.send_readings(1, historical(100, &[110; 5]));
+    assert_eq!(readings(&outputs).len(), 5);
+    assert_eq!(retrospective(&ward), [(100, 104)]);
+}
+
+#[test]
+fn implausible_values_that_arrive_too_late_to_act_on_raise_nothing_with_signal() {
+    let mut ward = ward();
+    let doubtful = (BEGIN + 100..).step_by(60).take(4).map(|at| heart_rate(at, 300)).collect();
+    ward.send_readings(1, doubtful);
+    assert!(events(&ward.outputs).all(|event| event.alert.retrospective), "{:?}", ward.told());
+}
+
+#[test]
+fn implausible_values_that_arrive_late_and_are_new_enough_say_that_they_are_delayed() {
+    let mut ward = ward();
+    let doubtful = (BEGIN + 740..).step_by(30).take(3).map(|at| heart_rate(at, 300)).collect();
+    ward.send_readings(1, doubtful);
+    let alert = ward.open();
+    assert!(alert.unconfirmed && alert.delayed);
+}
+
+/// A ward in which `n` of `n` heart rates over 100 raise.
+fn of_spots(n: u8) -> Ward {
+    let spot = Some(Spot { n, of: n, within: Duration::from_secs(24 * 3600) });
+    let levels = vec![Level { sustained: None, spot, ..level(Priority::Medium, 100, 0) }];
+    let mut ward = Ward::with(vec![rule("hr", levels)]);
+    ward.enroll_measuring(1, &[(Vital::HeartRate, 600)]);
+    ward
+}
+
+#[test]
+fn an_onset_handed_on_by_late_spots_does_not_outlast_the_breach() {
+    let mut ward = of_spots(2);
+    ward.now += 1000;
+    ward.send_readings(1, historical(100, &[110, 110]));
+    ward.measure_all(Vital::HeartRate, 600, &[80.0, 80.0, 110.0, 110.0]);
+    let last = events(&ward.outputs).last().expect("it starts");
+    assert_eq!((last.phase, last.alert.retrospective), (Phase::Start, false));
+    assert_eq!(since_begin(last.alert.onset), 1000 + 3 * 600);
+}
+
+#[test]
+fn a_delayed_breach_interrupts_what_was_clearing() {
+    let sustained = Some(Sustained { delay: Duration::ZERO, max_gap: DELAY_MAX });
+    let mut rule = rule("hr", vec![Level { sustained, ..level(Priority::Medium, 100, 0) }]);
+    if let RuleKind::Limit(limit) = &mut rule.kind {
+        limit.clear_delay = Duration::from_secs(1800);
+    }
+    let mut ward = Ward::with(vec![rule]);
+    ward.enroll_measuring(1, &[(Vital::HeartRate, 600)]);
+    ward.measure_all(Vital::HeartRate, 600, &[110.0, 80.0]);
+    ward.now += 600;
+    ward.send_readings(1, vec![heart_rate(ward.now - 300, 110)]);
+    ward.measure_all(Vital::HeartRate, 600, &[80.0, 80.0, 80.0]);
+    assert_eq!(phases(&ward.outputs), [Phase::Start], "clear for 20 min since the breach");
+    ward.measure_all(Vital::HeartRate, 600, &[80.0]);
+    assert_eq!(phases(&ward.outputs), [Phase::Start, Phase::End]);
+}

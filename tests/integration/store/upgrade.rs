@@ -1,0 +1,96 @@
+//! A database with the first schema and rows in it, taken to the present one.
+
+use pulseward::engine::alerts::DecidingReading;
+use pulseward::store::blob;
+use pulseward::vitals::{Quantity, Value, Vital};
+use sha2::{Digest, Sha256};
+
+use super::on_both;
+use super::stand::{Running, Source, Store, noon};
+
+/// The parts of the first migration, and the tables that tell of it.
+fn first_schema(store: &Store) -> (Vec<&'static str>, &'static str) {
+    match store {
+        Store::Postgres(_) => (
+            vec![
+                include_str!("../../../src/store/postgres/migrations/V1__partitioned.sql"),
+                include_str!("../../../src/store/postgres/migrations/V1__tables.sql"),
+            ],
+            "CREATE SCHEMA pulseward;
+             CREATE TABLE pulseward.store_meta (name text PRIMARY KEY, value text NOT NULL);
+             INSERT INTO pulseward.store_meta VALUES ('layout', 'partitioned');
+             CREATE TABLE pulseward.schema_migrations (version integer PRIMARY KEY,
+                 name text NOT NULL, digest text NOT NULL, applied_at timestamptz NOT NULL);
+             SET search_path = pulseward;",
+        ),
+        Store::Sqlite(_) => (
+            vec![include_str!("../../../src/store/sqlite/migrations/V1__tables.sql")],
+            "CREATE TABLE schema_migrations (version INTEGER PRIMARY KEY, name TEXT NOT NULL,
+                 digest TEXT NOT NULL, applied_at INTEGER NOT NULL) STRICT;",
+        ),
+    }
+}
+
+/// An alert that a reading of 120.5 raised and the end of its rule closed, and one that stands.
+const ROWS: &str = "
+    INSERT INTO vitals VALUES (1, 'heart_rate', '/min');
+    INSERT INTO patients VALUES (0, 'p-0', 0, NOON);
+    INSERT INTO alerts VALUES
+        ('00000000-0000-0000-0000-000000000007', 0, 'north', 'd-0', 'hr', 2, 'site', 0, 1, 120,
+         'high', 'inactive', NOON, NOON, NOON, 2),
+        ('00000000-0000-0000-0000-000000000008', 0, 'north', 'd-0', 'hr', 2, 'site', 0, 1, 120,
+         'high', 'active', NOON, NOON, NULL, 1);
+    INSERT INTO alert_events VALUES
+        ('00000000-0000-0000-0000-000000000001', 0, 1, 0, '00000000-0000-0000-0000-000000000007',
+         'start', NOON, 'reading', NOON, 120.5, 'd-0', 2, 'site', 0, 1, 120, NULL, 'high',
+         'active', 1),
+        ('00000000-0000-0000-0000-000000000001', 0, 2, 0, '00000000-0000-0000-0000-000000000007',
+         'close', NOON, 'rule_removed', NULL, NULL, 'd-0', 2, 'site', 0, 1, 120, 'high', 'high',
+         'inactive', 2);";
+
+/// What the first version of the service left behind.
+fn left_behind(store: &Store) -> String {
+    let (parts, history) = first_schema(store);
+    let mut digest = Sha256::new();
+    parts.iter().for_each(|part| digest.update(part.as_bytes()));
+    let digest: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let noon = match store {
+        Store::Postgres(_) => format!("timestamptz '{}'", noon()),
+        Store::Sqlite(_) => noon().micros().to_string(),
+    };
+    let applied = "INSERT INTO schema_migrations VALUES (1, 'first_light', 'DIGEST', NOON);";
+    let rows = [applied, ROWS].concat().replace("DIGEST", &digest).replace("NOON", &noon);
+    format!("{history}{}{rows}", parts.concat())
+}
+
+on_both! {
+    async fn alerts_of_the_first_schema_are_kept_in_the_new_form(store: Store) {
+        store.execute(&left_behind(&store)).await;
+        let mut source = Source::new();
+        let mut running = Running::start(store.settings(), &source.journal);
+        running.stored(source.commit(vec![vec![]])).await;
+
+        let patients = "SELECT patient_id, age_group, pregnancy, paused_until FROM patients";
+        assert_eq!(store.lines(patients).await, ["p-0 unknown unknown NULL"]);
+        let alerts = format!(
+            "SELECT kind, patient_key, vital, condition, signal, {}, {}, covered, revision
+             FROM alerts ORDER BY alert_id",
+            Store::is("retrospective"),
+            Store::is("is_over")
+        );
+        let expected = ["physiological 0 1 inactive off no yes 0 2", "physiological 0 1 active on no no 0 1"];
+        assert_eq!(store.lines(&alerts).await, expected);
+        let events = "SELECT phase, cause, actor, signal FROM alert_events ORDER BY position";
+        assert_eq!(
+            store.lines(events).await,
+            ["start reading NULL on", "close rule_changed NULL off"]
+        );
+        let readings = store.value("SELECT readings FROM alert_events WHERE phase = 'start'").await;
+        let decided: Vec<DecidingReading> = blob::decode(&readings).expect("readings");
+        let value = Value::Quantity(Quantity::from_ten_thousandths(1_205_000));
+        let expected = DecidingReading { measured_at: noon(), vital: Vital::HeartRate, value };
+        assert_eq!(decided, [expected]);
+        let none = "SELECT readings FROM alert_events WHERE phase = 'close'";
+        assert_eq!(store.value(none).await, "NULL");
+    }
+}

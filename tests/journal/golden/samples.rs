@@ -1,0 +1,522 @@
+//! An entry of every kind of input and output, with nothing left at its default that could hide a
+//! field.
+
+use std::time::Duration;
+
+use pulseward::clock::Timestamp;
+use pulseward::engine::alerts::{
+    Alert, AlertEvent, AlertId, AlertKind, Condition, DecidingReading, Phase, Risk, ScoreSummary,
+    Signal, Trigger,
+};
+use pulseward::engine::input::{
+    Action, AlertAction, Command, Encoding, Event, Input, Link, NewBinding, Principal,
+    ProfileOwner, Publish, Replacement, Role, Schedule, Settings, Sites,
+};
+use pulseward::engine::output::{
+    BindingRow, DeviceRow, MonitoringChange, MonitoringState, Output, PatientRow, ProfileRow,
+    Quality, Reading, RegistryChange, Reject, RejectReason, RejectedReading, SiteRow, Verdict,
+};
+use pulseward::engine::profile::{
+    AgeGroup, AssertedRule, BaselineLevel, BaselineRule, Eligibility, Escalation, Level, LimitRule,
+    Pregnancy, Profile, Rule, RuleKind, Scope, Score, ScoreLevel, ScoreRule, Side, SilenceRule,
+    SpO2Scale, Spot, Sustained, TechnicalCondition, TechnicalRule, TrendLevel, TrendRule,
+};
+use pulseward::journal::entry::Entry;
+use pulseward::vitals::{
+    AbsentReason, Acvpu, DeviceEvent, DeviceId, DeviceKey, PatientId, PatientKey, Priority,
+    Quantity, RuleId, SiteId, SiteKey, Value, Vital,
+};
+use uuid::Uuid;
+
+use super::POSITION;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_seconds(1_767_225_600 + seconds)
+}
+
+fn site() -> SiteId {
+    SiteId::new("north").expect("an id")
+}
+
+fn patient() -> PatientId {
+    PatientId::new("p-0017").expect("an id")
+}
+
+fn device() -> DeviceId {
+    DeviceId::new("watch.3_a").expect("an id")
+}
+
+fn entry(event: Event, outputs: Vec<Output>) -> Entry {
+    Entry { position: POSITION, input: Input { received_at: at(0), event }, outputs }
+}
+
+fn command(action: Action) -> Event {
+    let subject = "nurse@example.org".to_owned();
+    let sites = Sites::Only(vec![site()]);
+    let principal = Principal { subject, role: Role::Clinician, sites };
+    Event::Command(Box::new(Command { principal, action }))
+}
+
+fn publish(encoding: Option<Encoding>, payload: &'static str) -> Event {
+    Event::Publish(Publish {
+        topic: "pulseward/v1/north/watch.3_a/readings".to_owned(),
+        payload: payload.into(),
+        encoding,
+        correlation: encoding.map(|_| "c-1".into()),
+        retained: encoding.is_none(),
+    })
+}
+
+fn reading(vital: Vital, value: Value) -> Output {
+    let quality = Quality::LATE.with(Quality::DEMO);
+    let (patient, device) = (PatientKey(3), DeviceKey(70_000));
+    Output::Reading(Reading { measured_at: at(-5), patient, device, vital, value, quality })
+}
+
+const SUSTAINED: Sustained =
+    Sustained { delay: Duration::from_secs(15), max_gap: Duration::from_millis(1500) };
+
+fn limit() -> RuleKind {
+    let level = |priority, limit| Level {
+        priority,
+        limit: Quantity::whole(limit),
+        clear_limit: Quantity::whole(limit - 2),
+        sustained: Some(SUSTAINED),
+        spot: Some(Spot { n: 2, of: 3, within: Duration::from_secs(900) }),
+    };
+    RuleKind::Limit(LimitRule {
+        vital: Vital::HeartRate,
+        covers_pulse_rate: true,
+        side: Side::Above,
+        levels: vec![level(Priority::Medium, 100), level(Priority::High, 130)],
+        clear_delay: Duration::from_secs(30),
+    })
+}
+
+fn trend() -> RuleKind {
+    let (delta, clear_delta) = (Quantity::whole(2), Quantity::whole(1));
+    RuleKind::Trend(TrendRule {
+        vital: Vital::Weight,
+        direction: Side::Above,
+        window: Duration::from_secs(2 * 24 * 60 * 60),
+        levels: vec![TrendLevel { priority: Priority::Low, delta, clear_delta }],
+        readings_min: 2,
+    })
+}
+
+fn baseline() -> RuleKind {
+    RuleKind::Baseline(BaselineRule {
+        vital: Vital::RespiratoryRate,
+        side: Side::Below,
+        history: Duration::from_secs(24 * 60 * 60),
+        readings_min: 60,
+        spread_min: Quantity::from_ten_thousandths(5_000),
+        levels: vec![BaselineLevel {
+            priority: Priority::Medium,
+            z: Quantity::whole(4),
+            clear_z: Quantity::whole(3),
+            sustained: SUSTAINED,
+        }],
+        clear_delay: Duration::from_secs(60),
+    })
+}
+
+fn score() -> RuleKind {
+    let level = |priority, total| ScoreLevel { priority, total, clear_total: total - 1 };
+    RuleKind::Score(ScoreRule {
+        score: Score::News2(SpO2Scale::Two),
+        levels: vec![level(Priority::Medium, 5), level(Priority::High, 7)],
+        single_parameter_priority: Some(Priority::Low),
+        max_ages: vec![(Vital::Consciousness, Duration::from_secs(12 * 60 * 60))],
+        delay: Duration::from_secs(60),
+        clear_delay: Duration::from_secs(120),
+    })
+}
+
+fn profile() -> Profile {
+    let silence = SilenceRule {
+        vital: Vital::Spo2,
+        intervals: Quantity::from_ten_thousandths(25_000),
+        at_least: Duration::from_secs(30),
+        priority: Priority::Medium,
+    };
+    let technical = TechnicalRule {
+        condition: TechnicalCondition::BatteryLow(20),
+        priority: Priority::Low,
+        delay: Duration::from_secs(300),
+    };
+    let asserted = AssertedRule { event: DeviceEvent::Fall, priority: Priority::High };
+    let rule = |id, kind| Rule::new(RuleId::new(id).expect("an id"), kind);
+    let latching = Rule {
+        actionable_for: Duration::from_secs(300),
+        latching_from: Some(Priority::High),
+        escalations: vec![Escalation { priority: Priority::High, after: Duration::from_secs(120) }],
+        ..rule("hr-high", limit())
+    };
+    let rules = vec![
+        latching,
+        rule("rr-low", RuleKind::Off),
+        rule("weight-up", trend()),
+        rule("rr-own", baseline()),
+        rule("news2", score()),
+        rule("spo2-silent", RuleKind::Silence(silence)),
+        rule("battery", RuleKind::Technical(technical)),
+        rule("fall", RuleKind::Asserted(asserted)),
+    ];
+    Profile { rules }
+}
+
+fn tachycardia() -> Alert {
+    Alert {
+        id: AlertId(Uuid::from_u128(0x0123_4567_89ab_5def_8123_4567_89ab_cdef)),
+        kind: AlertKind::Physiological,
+        patient: Some(patient()),
+        patient_key: Some(PatientKey(3)),
+        site: Some(site()),
+        device: Some(device()),
+        rule: RuleId::new("hr-high").expect("an id"),
+        rule_version: 2,
+        scope: Scope::Site(SiteKey(1)),
+        vital: Some(Vital::HeartRate),
+        limit: Some(Quantity::whole(130)),
+        score: None,
+        priority: Priority::High,
+        condition: Condition::Active,
+        signal: Signal::On,
+        onset: at(-20),
+        raised_at: at(-1),
+        ended_at: None,
+        retrospective: false,
+        delayed: true,
+        unconfirmed: true,
+        escalation_level: 2,
+        assignee: Some("nurse@example.org".to_owned()),
+        covered: 0,
+        revision: 4,
+        risen_in: 3,
+    }
+}
+
+fn latched() -> Alert {
+    let (condition, signal) = (Condition::Inactive, Signal::Latched);
+    Alert { condition, signal, ended_at: Some(at(0)), ..tachycardia() }
+}
+
+fn over() -> Alert {
+    Alert { signal: Signal::Off, ..latched() }
+}
+
+/// An alert of a score.
+fn deteriorating() -> Alert {
+    let summary = ScoreSummary {
+        total: 5,
+        risk: Risk::Medium,
+        parameters: vec![(Vital::Spo2, 3, at(-9)), (Vital::HeartRate, 2, at(-5))],
+        missing: vec![Vital::Consciousness],
+        age_unknown: true,
+        pregnancy_unknown: true,
+    };
+    Alert {
+        device: None,
+        vital: None,
+        limit: Some(Quantity::whole(5)),
+        score: Some(Box::new(summary)),
+        condition: Condition::Indeterminate,
+        signal: Signal::Acknowledged,
+        scope: Scope::Patient(PatientKey(3)),
+        ..tachycardia()
+    }
+}
+
+/// An alert of the service itself.
+fn outage() -> Alert {
+    Alert {
+        kind: AlertKind::Technical,
+        patient: None,
+        patient_key: None,
+        site: None,
+        device: None,
+        rule: RuleId::new("pulseward.ingest").expect("an id"),
+        rule_version: 0,
+        scope: Scope::Default,
+        vital: None,
+        limit: None,
+        signal: Signal::Paused { until: at(600) },
+        covered: 200,
+        ..tachycardia()
+    }
+}
+
+fn told(phase: Phase, trigger: Trigger, alert: Alert) -> Output {
+    let by_a_person = matches!(trigger, Trigger::Request);
+    Output::Alert(Box::new(AlertEvent {
+        phase,
+        determined_at: at(0),
+        trigger,
+        priority_before: (phase != Phase::Start).then_some(Priority::Medium),
+        actor: by_a_person.then(|| "nurse@example.org".to_owned()),
+        note: by_a_person.then(|| "seen at the bedside".to_owned()),
+        alert,
+    }))
+}
+
+/// Each phase and each trigger at least once.
+fn alerts() -> Vec<Output> {
+    let reading = |vital, value| DecidingReading { measured_at: at(-5), vital, value };
+    let by_readings = || {
+        Trigger::Readings(vec![
+            reading(Vital::HeartRate, Value::Quantity(Quantity::whole(131))),
+            reading(Vital::Consciousness, Value::Consciousness(Acvpu::Voice)),
+            reading(Vital::Spo2, Value::Absent(AbsentReason::SensorOff)),
+        ])
+    };
+    let late = Alert { retrospective: true, ..over() };
+    vec![
+        told(Phase::Start, by_readings(), tachycardia()),
+        told(Phase::Start, by_readings(), late),
+        told(Phase::Start, Trigger::Ingest, outage()),
+        told(Phase::Escalate, by_readings(), deteriorating()),
+        told(Phase::Deescalate, by_readings(), tachycardia()),
+        told(Phase::End, by_readings(), latched()),
+        told(Phase::Close, Trigger::Unbound, over()),
+        told(Phase::Close, Trigger::EngineChanged, over()),
+        told(Phase::Update, Trigger::RuleChanged, tachycardia()),
+        told(Phase::Update, Trigger::Grouping, outage()),
+        told(Phase::Acknowledge, Trigger::Request, deteriorating()),
+        told(Phase::Pause, Trigger::Request, outage()),
+        told(Phase::Resume, Trigger::Timer, tachycardia()),
+        told(Phase::Remind, Trigger::Timer, tachycardia()),
+        told(Phase::Indeterminate, Trigger::Transfer, deteriorating()),
+        told(Phase::Indeterminate, Trigger::DeviceStatus, deteriorating()),
+        told(Phase::Reset, Trigger::Request, over()),
+    ]
+}
+
+fn monitoring() -> Vec<Output> {
+    let change = |state| {
+        let (patient_key, since) = (PatientKey(3), at(-7));
+        let change =
+            MonitoringChange { patient: patient(), patient_key, site: site(), state, since };
+        Output::Monitoring(Box::new(change))
+    };
+    [
+        MonitoringState::Monitored,
+        MonitoringState::Partial,
+        MonitoringState::Paused,
+        MonitoringState::LimitsOff,
+        MonitoringState::NoDevice,
+        MonitoringState::NoData,
+    ]
+    .map(change)
+    .into()
+}
+
+fn registry(change: RegistryChange) -> Output {
+    Output::Registry(Box::new(change))
+}
+
+fn schedule() -> Schedule {
+    Schedule {
+        upload_interval: Duration::from_secs(60),
+        expected_intervals: vec![(Vital::Spo2, Duration::from_millis(2500))],
+    }
+}
+
+fn inputs() -> Vec<(&'static str, Entry)> {
+    let alone = |event| entry(event, vec![]);
+    vec![
+        ("started", alone(Event::Started { last_alive: Some(at(-3600)) })),
+        ("started-new", alone(Event::Started { last_alive: None })),
+        ("settings", alone(Event::Settings(Settings::default()))),
+        ("tick", alone(Event::Tick)),
+        ("link-up", alone(Event::Link(Link::Up { session_present: true }))),
+        ("link-down", alone(Event::Link(Link::Down))),
+        ("link-caught-up", alone(Event::Link(Link::CaughtUp))),
+        ("reconcile", alone(Event::Reconcile(vec![tachycardia(), deteriorating(), outage()]))),
+        ("publish-json", alone(publish(Some(Encoding::Json), "{\"boot_id\":1}"))),
+        ("publish-protobuf", alone(publish(Some(Encoding::Protobuf), "\u{8}\u{1}"))),
+        ("publish-plain", alone(publish(None, ""))),
+    ]
+}
+
+fn commands() -> Vec<(&'static str, Entry)> {
+    let (site, patient, device) = (site(), patient(), device());
+    let create_site = Action::CreateSite {
+        site: site.clone(),
+        display_name: "Nord, 2. Stock".to_owned(),
+        time_zone: "Europe/Vienna".to_owned(),
+    };
+    let create_patient = Action::CreatePatient { patient: patient.clone(), site: site.clone() };
+    let create_device = Action::CreateDevice { device: device.clone(), site: site.clone() };
+    let bind = NewBinding {
+        device: device.clone(),
+        patient: patient.clone(),
+        from: Some(at(-60)),
+        schedule: schedule(),
+    };
+    let put_profile = |owner| {
+        command(Action::PutProfile { owner, profile: profile(), expected_version: Some(1) })
+    };
+    let row = SiteRow {
+        key: SiteKey(1),
+        id: site.clone(),
+        display_name: "Nord, 2. Stock".to_owned(),
+        time_zone: "Europe/Vienna".to_owned(),
+        created_at: at(0),
+    };
+    let device_row = DeviceRow {
+        key: DeviceKey(70_000),
+        id: device.clone(),
+        site: SiteKey(1),
+        created_at: at(0),
+    };
+    let binding = |until| {
+        let (device, patient) = (DeviceKey(70_000), PatientKey(3));
+        BindingRow { device, patient, from: at(-60), until, schedule: schedule().into() }
+    };
+    let profile_row = |scope| ProfileRow {
+        scope,
+        version: 2,
+        profile: profile(),
+        put_at: at(0),
+        put_by: "nurse@example.org".to_owned(),
+    };
+    let done = |event, change| entry(event, vec![registry(change)]);
+    vec![
+        ("create-site", done(command(create_site), RegistryChange::Site(row))),
+        ("create-patient", done(command(create_patient), RegistryChange::Patient(patient_row()))),
+        ("create-device", done(command(create_device), RegistryChange::Device(device_row))),
+        (
+            "bind-device",
+            done(command(Action::BindDevice(bind)), RegistryChange::Binding(binding(None))),
+        ),
+        (
+            "unbind-device",
+            done(
+                command(Action::UnbindDevice { device, at: None }),
+                RegistryChange::Binding(binding(Some(at(0)))),
+            ),
+        ),
+        (
+            "put-profile-default",
+            done(
+                put_profile(ProfileOwner::Default),
+                RegistryChange::Profile(profile_row(Scope::Default)),
+            ),
+        ),
+        (
+            "put-profile-site",
+            done(
+                put_profile(ProfileOwner::Site(site)),
+                RegistryChange::Profile(profile_row(Scope::Site(SiteKey(1)))),
+            ),
+        ),
+        (
+            "put-profile-patient",
+            done(
+                put_profile(ProfileOwner::Patient(patient)),
+                RegistryChange::Profile(profile_row(Scope::Patient(PatientKey(3)))),
+            ),
+        ),
+    ]
+}
+
+fn patient_row() -> PatientRow {
+    PatientRow {
+        key: PatientKey(3),
+        id: patient(),
+        site: SiteKey(1),
+        created_at: at(0),
+        eligibility: eligibility(),
+        paused_until: Some(at(900)),
+    }
+}
+
+const fn eligibility() -> Eligibility {
+    Eligibility { age_group: AgeGroup::Adult, pregnancy: Pregnancy::NotPregnant }
+}
+
+/// What is done with patients and their devices.
+fn care() -> Vec<(&'static str, Entry)> {
+    let (site, patient) = (site(), patient());
+    let replacement = Replacement {
+        device: device(),
+        new_device: DeviceId::new("watch.4").expect("an id"),
+        at: Some(at(-30)),
+        schedule: Some(schedule()),
+    };
+    let pause = |until| Action::PausePatient {
+        patient: patient.clone(),
+        until,
+        reason: Some("bath".to_owned()),
+    };
+    let update = Action::UpdatePatient { patient: patient.clone(), eligibility: eligibility() };
+    let row = || registry(RegistryChange::Patient(patient_row()));
+    let done = |action| entry(command(action), vec![row()]);
+    vec![
+        ("update-patient", done(update)),
+        ("replace-device", entry(command(Action::ReplaceDevice(replacement)), vec![])),
+        ("transfer-patient", done(Action::TransferPatient { patient: patient.clone(), site })),
+        ("pause-patient", done(pause(Some(at(900))))),
+        ("unpause-patient", done(pause(None))),
+    ]
+}
+
+fn alert_work() -> Vec<(&'static str, Entry)> {
+    let alert = tachycardia().id;
+    let note = Some("seen at the bedside".to_owned());
+    let work = |action| entry(command(Action::WorkOnAlert { alert, action }), vec![]);
+    let duration = Duration::from_secs(600);
+    let assignee = Some("nurse@example.org".to_owned());
+    vec![
+        ("acknowledge", work(AlertAction::Acknowledge { revision: 4, note: note.clone() })),
+        ("pause", work(AlertAction::Pause { revision: 4, duration, note })),
+        ("reset", work(AlertAction::Reset { revision: 4 })),
+        ("assign", work(AlertAction::Assign { assignee })),
+        ("note", work(AlertAction::AddNote { note: "moved to a chair".to_owned() })),
+    ]
+}
+
+fn outputs() -> Vec<(&'static str, Entry)> {
+    let led_to = |outputs| entry(publish(Some(Encoding::Json), "{}"), outputs);
+    let reject = Reject {
+        topic: "pulseward/v1/north/watch.3_a/readings".to_owned(),
+        index: Some(300),
+        reason: RejectReason::UnboundDevice,
+        detail: "bound to nobody when it measured".to_owned(),
+        count: 1,
+    };
+    let rejected = RejectedReading {
+        index: 300,
+        reason: RejectReason::ClockAhead,
+        detail: "95 s ahead".to_owned(),
+    };
+    let verdict = Verdict {
+        site: site(),
+        device: device(),
+        boot_id: u64::MAX,
+        first_seq: 12,
+        accepted: 300,
+        duplicate: 1,
+        rejected: vec![rejected],
+        rejected_total: 301,
+        correlation: Some("c-1".into()),
+        json: true,
+    };
+    let readings = vec![
+        reading(Vital::BodyTemperature, Value::Quantity(Quantity::from_ten_thousandths(368_500))),
+        reading(Vital::Consciousness, Value::Consciousness(Acvpu::Voice)),
+        reading(Vital::Steps, Value::Absent(AbsentReason::SensorOff)),
+    ];
+    vec![
+        ("readings", led_to(readings)),
+        ("alerts", led_to(alerts())),
+        ("monitoring", led_to(monitoring())),
+        ("reject", led_to(vec![Output::Reject(Box::new(reject))])),
+        ("verdict", led_to(vec![Output::Verdict(Box::new(verdict))])),
+    ]
+}
+
+pub(super) fn samples() -> Vec<(&'static str, Entry)> {
+    [inputs(), commands(), care(), alert_work(), outputs()].concat()
+}
