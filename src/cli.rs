@@ -33,6 +33,9 @@ pub enum Command {
         /// The configuration.
         file: PathBuf,
     },
+    /// Check alarm profiles, show the default one, or put one in force.
+    #[command(subcommand)]
+    Profile(crate::profile_admin::Task),
 }
 
 #[cfg(test)]
@@ -51,5 +54,15 @@ mod tests {
         let serve = |arguments: &[&str]| Arguments::try_parse_from(arguments);
         assert!(serve(&["pulseward", "serve"]).is_err());
         assert!(serve(&["pulseward", "serve", "--config", "x.toml"]).is_ok());
+    }
+
+    #[test]
+    fn a_profile_is_put_for_exactly_one_owner() {
+        let put = |owner: &[&str]| {
+            let arguments = ["pulseward", "profile", "put", "x.toml"].iter().chain(owner);
+            Arguments::try_parse_from(arguments).is_ok()
+        };
+        assert!(put(&["--everyone"]) && put(&["--site", "north"]) && put(&["--patient", "p-1"]));
+        assert!(!put(&[]) && !put(&["--everyone", "--site", "north"]) && !put(&["--site", "a/b"]));
     }
 }

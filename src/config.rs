@@ -30,6 +30,7 @@ use self::reader::Reader;
 
 pub use self::period::{InvalidPeriod, Period};
 pub use self::reader::{Violation, Violations};
+pub(crate) use self::reader::{from_toml, hint, parse_toml, place_in_file};
 pub use self::secret::{Secret, SecretError};
 pub use self::size::{ByteSize, InvalidByteSize};
 pub use self::url::{InvalidUrl, MqttUrl, StoreUrl};

@@ -43,6 +43,7 @@ mod tests;
 mod vitals;
 
 pub use commands::{Closed, Commands};
+pub(crate) use convert::profiles::{profile, wire_profile};
 use health::Health;
 
 /// A peer that has said nothing for this long is asked whether it is there. With

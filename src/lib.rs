@@ -27,6 +27,8 @@
 //! - [`hub`]: the alerts that are open, and everybody who watches them
 //! - [`store`]: rows for history and for people with SQL
 //! - [`grpc`], [`http`]: the doors
+//! - [`profile_file`], [`profile_admin`]: alarm profiles as people write them, and the commands for
+//!   them
 //! - [`config`], [`telemetry`], [`readiness`], [`cli`]: what surrounds them
 //! - [`service`]: the composition root, the only one who knows everyone
 //!
@@ -67,6 +69,8 @@ pub mod journal;
 pub mod mqtt;
 pub mod partition;
 pub mod position;
+pub mod profile_admin;
+pub mod profile_file;
 pub mod proto;
 pub mod readiness;
 pub mod service;

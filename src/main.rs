@@ -1,9 +1,10 @@
 //! The program: arguments → configuration → telemetry → run.
 //!
-//! Exit codes: 0 done, 1 the service could not start or broke down, 2 the arguments or the
-//! configuration are wrong.
+//! Exit codes: 0 done, 1 the service could not start or broke down, or a profile is wrong or was
+//! refused, 2 the arguments or the configuration are wrong.
 
-use std::path::Path;
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -11,7 +12,7 @@ use clap::Parser as _;
 use pulseward::cli::{Arguments, Command};
 use pulseward::config::{self, Config};
 use pulseward::service::{self, Service};
-use pulseward::telemetry;
+use pulseward::{profile_admin, profile_file, telemetry};
 use tokio_util::sync::CancellationToken;
 
 /// As clap's own for wrong arguments.
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "demo")]
         Command::Demo(options) => demo(options).map(|()| ExitCode::SUCCESS),
         Command::CheckConfig { file } => with_config(&file, print_config),
+        Command::Profile(task) => profile(&task),
     };
     ended.unwrap_or_else(|error| {
         eprintln!("pulseward: {error:#}");
@@ -47,11 +49,45 @@ fn with_config(
     }
 }
 
-#[expect(clippy::print_stdout, reason = "the effective configuration is what was asked for")]
 fn print_config(config: Config) -> anyhow::Result<()> {
     service::check(&config)?;
-    println!("{config}");
-    Ok(())
+    answer(&format!("{config}\n"))
+}
+
+/// Prints what was asked for. Who has read enough and closed the pipe is not an error.
+fn answer(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("can't print"),
+        _ => Ok(()),
+    }
+}
+
+fn profile(task: &profile_admin::Task) -> anyhow::Result<ExitCode> {
+    match task {
+        profile_admin::Task::Check { files } => return check_profiles(files),
+        profile_admin::Task::ShowDefault => answer(profile_file::ADULT)?,
+        profile_admin::Task::Put(put) => answer(&runtime()?.block_on(profile_admin::put(put))?)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Every file is checked, also behind one that is wrong.
+fn check_profiles(files: &[PathBuf]) -> anyhow::Result<ExitCode> {
+    let mut ended = ExitCode::SUCCESS;
+    for file in files {
+        match profile_admin::check(file) {
+            Ok(words) => answer(&words)?,
+            Err(profile_admin::Error::Invalid(violations)) => {
+                eprintln!("{violations}");
+                ended = ExitCode::FAILURE;
+            }
+            Err(error) => {
+                eprintln!("pulseward: {:#}", anyhow::Error::new(error));
+                ended = ExitCode::FAILURE;
+            }
+        }
+    }
+    Ok(ended)
 }
 
 #[cfg(feature = "demo")]

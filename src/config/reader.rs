@@ -92,7 +92,7 @@ impl<'i> Reader<'i> {
             violations: Vec::new(),
         };
         let place = |span: Range<usize>| place_in_file(file, text, span.start);
-        reader.take_file(parse(text, &place)?, &place);
+        reader.take_file(parse_toml(file, text)?, &place);
         reader.take_environment(environment);
         Ok(reader)
     }
@@ -243,7 +243,7 @@ impl<'i> Reader<'i> {
 const LIKENESS_MIN: f64 = 0.5;
 
 /// The known name most like `unknown`, or where none is, all of them.
-fn hint(unknown: &str, known: impl Iterator<Item = &'static str>) -> String {
+pub(crate) fn hint(unknown: &str, known: impl Iterator<Item = &'static str>) -> String {
     let mut known: Vec<_> = known.collect();
     known.sort_unstable();
     known.dedup();
@@ -254,23 +254,22 @@ fn hint(unknown: &str, known: impl Iterator<Item = &'static str>) -> String {
     }
 }
 
-fn parse<'i>(
-    text: &'i str,
-    place: &dyn Fn(Range<usize>) -> String,
-) -> Result<DeTable<'i>, Violations> {
+/// The tables of a TOML text, which errors call `file`.
+pub(crate) fn parse_toml<'i>(file: &str, text: &'i str) -> Result<DeTable<'i>, Violations> {
     let (sections, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
         return Ok(sections.into_inner());
     }
     let violation = |error: toml::de::Error| Violation {
-        place: place(error.span().unwrap_or_default()),
+        place: place_in_file(file, text, error.span().unwrap_or_default().start),
         subject: String::new(),
         problem: error.message().to_owned(),
     };
     Err(Violations(errors.into_iter().map(violation).collect()))
 }
 
-fn from_toml<T: DeserializeOwned>(value: Spanned<DeValue<'_>>) -> Result<T, String> {
+/// A value of one of serde's kinds, or what is wrong with it.
+pub(crate) fn from_toml<T: DeserializeOwned>(value: Spanned<DeValue<'_>>) -> Result<T, String> {
     T::deserialize(value.into_deserializer()).map_err(|error| error.message().to_owned())
 }
 
@@ -289,7 +288,7 @@ fn from_variable<T: DeserializeOwned>(text: OsString) -> Result<T, String> {
 }
 
 /// Line and column count from 1; columns are characters.
-fn place_in_file(file: &str, text: &str, offset: usize) -> String {
+pub(crate) fn place_in_file(file: &str, text: &str, offset: usize) -> String {
     let before = text.get(..offset).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let line_from = before.rfind('\n').map_or(0, |newline| newline + 1);

@@ -60,3 +60,25 @@ fn the_shipped_sample_is_valid() {
     let output = pulseward(&["check-config", sample.to_str().expect("plain name")]);
     assert!(output.status.success(), "{}", text(&output.stderr));
 }
+
+#[test]
+fn the_default_profile_is_shown_as_a_file_that_checks_out() {
+    let shown = pulseward(&["profile", "show-default"]);
+    assert!(shown.status.success());
+    let file = tempfile::NamedTempFile::new().expect("temporary file");
+    std::fs::write(file.path(), &shown.stdout).expect("written");
+    let output = pulseward(&["profile", "check", file.path().to_str().expect("plain name")]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("\nspo2-low: spo2 below a limit"), "{output:?}");
+}
+
+#[test]
+fn a_wrong_profile_is_told_by_line_and_rule_with_exit_code_1() {
+    let file = tempfile::Builder::new().suffix(".toml").tempfile().expect("temporary file");
+    std::fs::write(file.path(), "[[rules]]\nid = \"hr\"\nkind = \"limt\"\n").expect("written");
+    let output = pulseward(&["profile", "check", file.path().to_str().expect("plain name")]);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), ""));
+    let told = text(&output.stderr);
+    let expected = ".toml:3:1: rules[hr].kind: \"limt\" is not known; did you mean limit?";
+    assert!(told.contains(expected), "{told}");
+}

@@ -148,6 +148,16 @@ pub(in crate::grpc) fn profile_version(
     }
 }
 
+/// The profile that a message says, which is yet to be validated.
+///
+/// # Errors
+/// Everything that is not well formed.
+pub(crate) fn profile(wire: &v1::Profile) -> Result<Profile, Vec<Violation>> {
+    let mut wrong = Violations::default();
+    let rules = rules(&mut wrong, &wire.rules);
+    wrong.finish(|| Some(Profile { rules: rules? }))
+}
+
 /// A profile in the wire's words.
 pub(crate) fn wire_profile(profile: &Profile) -> v1::Profile {
     v1::Profile { rules: profile.rules.iter().map(write::rule).collect() }
