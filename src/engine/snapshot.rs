@@ -17,9 +17,9 @@ use super::patient::Patient;
 use super::state::{General, Site, State};
 use super::table::Table;
 
-const VERSION: u8 = 2;
-/// What pre-releases wrote.
-const PRE_RELEASE_VERSION: u8 = 1;
+const VERSION: u8 = 3;
+/// Up to here, what pre-releases wrote.
+const PRE_RELEASE_VERSION_MAX: u8 = 2;
 
 /// What a blob holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -225,7 +225,7 @@ fn decode<T: DeserializeOwned>(key: BlobKey, bytes: &[u8]) -> Result<T, RestoreE
         [kind, VERSION, body @ ..] if *kind == key.kind as u8 => {
             postcard::from_bytes(body).map_err(|source| RestoreError::Body { key, source })
         }
-        [kind, PRE_RELEASE_VERSION, ..] if *kind == key.kind as u8 => {
+        [kind, 1..=PRE_RELEASE_VERSION_MAX, ..] if *kind == key.kind as u8 => {
             Err(RestoreError::PreRelease { key })
         }
         [kind, version, ..] if *kind == key.kind as u8 => {

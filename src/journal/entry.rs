@@ -2,8 +2,8 @@
 //!
 //! Every encoded entry begins with a kind and a version. Each version that was ever released
 //! keeps its decoder, and golden files under `tests/fixtures/journal` hold its bytes to it. The
-//! body of version 2 is postcard's wire format of [`Input`] and `Vec<Output>`. Version 1 was only
-//! ever written by pre-releases and has no decoder.
+//! body of version 3 is postcard's wire format of [`Input`] and `Vec<Output>`. Earlier ones
+//! were only ever written by pre-releases and have no decoder.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,9 +12,9 @@ use crate::engine::output::Output;
 use crate::position::Position;
 
 const KIND_ENTRY: u8 = b'E';
-const VERSION: u8 = 2;
-/// What pre-releases wrote.
-const PRE_RELEASE_VERSION: u8 = 1;
+const VERSION: u8 = 3;
+/// Up to here, what pre-releases wrote.
+const PRE_RELEASE_VERSION_MAX: u8 = 2;
 
 /// An input with all its outputs: what one position of the journal holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,12 +48,14 @@ pub enum DecodeEntryError {
     },
     /// Written before the first release.
     #[error(
-        "entry {position}: written by a pre-release of the service (version {PRE_RELEASE_VERSION}); \
-         it can't be read"
+        "entry {position}: written by a pre-release of the service (version {version}); it \
+         can't be read"
     )]
     PreRelease {
         /// Where the bytes stood.
         position: Position,
+        /// The version.
+        version: u8,
     },
     /// The body does not hold what its version says.
     #[error("entry {position}: reading its body")]
@@ -109,7 +111,9 @@ pub fn decode(position: Position, bytes: &[u8]) -> Result<Entry, DecodeEntryErro
                 .map_err(|source| DecodeEntryError::Body { position, source })?;
             Ok(Entry { position, input, outputs })
         }
-        (KIND_ENTRY, PRE_RELEASE_VERSION) => Err(DecodeEntryError::PreRelease { position }),
+        (KIND_ENTRY, version @ 1..=PRE_RELEASE_VERSION_MAX) => {
+            Err(DecodeEntryError::PreRelease { position, version })
+        }
         (KIND_ENTRY, version) => Err(DecodeEntryError::Version { position, version }),
         (kind, _) => Err(DecodeEntryError::Kind { position, kind }),
     }

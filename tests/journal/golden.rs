@@ -36,7 +36,7 @@ fn write_missing(path: &PathBuf, sample: &Entry) {
 #[test]
 fn every_golden_entry_decodes_and_encodes_back_byte_for_byte() {
     for (name, sample) in samples() {
-        let path = directory().join(format!("entry-{name}.v2.bin"));
+        let path = directory().join(format!("entry-{name}.v3.bin"));
         write_missing(&path, &sample);
         let golden = fs::read(&path).unwrap_or_else(|error| panic!("{name}: {error}; set {WRITE}"));
         let decoded = entry::decode(POSITION, &golden).expect("a released version");
@@ -49,7 +49,7 @@ fn every_golden_entry_decodes_and_encodes_back_byte_for_byte() {
 #[test]
 fn no_golden_entry_is_without_its_sample() {
     let expected: BTreeSet<_> =
-        samples().into_iter().map(|(name, _)| format!("entry-{name}.v2.bin")).collect();
+        samples().into_iter().map(|(name, _)| format!("entry-{name}.v3.bin")).collect();
     let there = fs::read_dir(directory())
         .expect("listed")
         .map(|file| file.expect("listed").file_name().into_string().expect("an ordinary name"));
@@ -119,12 +119,12 @@ fn bytes_of_another_kind_or_a_later_version_are_named_as_such() {
         change(&mut bytes);
         entry::decode(POSITION, &bytes).expect_err("refused").to_string()
     };
-    let newer = refused(&|bytes| bytes[1] = 3);
-    assert_eq!(newer, "entry 42: version 3 is newer than this service knows (2)");
-    let older = refused(&|bytes| bytes[1] = 1);
+    let newer = refused(&|bytes| bytes[1] = 4);
+    assert_eq!(newer, "entry 42: version 4 is newer than this service knows (3)");
+    let older = refused(&|bytes| bytes[1] = 2);
     assert_eq!(
         older,
-        "entry 42: written by a pre-release of the service (version 1); it can't be read"
+        "entry 42: written by a pre-release of the service (version 2); it can't be read"
     );
     assert_eq!(refused(&|bytes| bytes[0] = 0), "entry 42: kind 0x00 is not an entry's");
     assert_eq!(refused(&|bytes| bytes.truncate(1)), "entry 42: only 1 bytes");
