@@ -36,6 +36,7 @@ const PARTITIONED: &[Migration] = &[
         parts: &[include_str!("migrations/V1__partitioned.sql"), TABLES],
     },
     ALARMS,
+    INTAKE,
 ];
 
 const HYPERTABLE: &[Migration] = &[
@@ -45,10 +46,14 @@ const HYPERTABLE: &[Migration] = &[
         parts: &[include_str!("migrations/V1__hypertable.sql"), TABLES],
     },
     ALARMS,
+    INTAKE,
 ];
 
 const ALARMS: Migration =
     Migration { version: 2, name: "alarms", parts: &[include_str!("migrations/V2__alarms.sql")] };
+
+const INTAKE: Migration =
+    Migration { version: 3, name: "intake", parts: &[include_str!("migrations/V3__intake.sql")] };
 
 impl Layout {
     const fn name(self) -> &'static str {

@@ -16,6 +16,7 @@ const MIGRATIONS: &[Migration] = &[
         parts: &[include_str!("migrations/V1__tables.sql")],
     },
     Migration { version: 2, name: "alarms", parts: &[include_str!("migrations/V2__alarms.sql")] },
+    Migration { version: 3, name: "intake", parts: &[include_str!("migrations/V3__intake.sql")] },
 ];
 
 const HISTORY: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

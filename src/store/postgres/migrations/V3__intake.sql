@@ -1,0 +1,2 @@
+-- What devices send, kept as fully as it was said: beside each reading what it was before its
+-- conversion, for each device what became of its numbers, and what was sent through again.
