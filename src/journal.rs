@@ -15,6 +15,8 @@
 //!   it has caught up. It holds nobody up and is held up by nobody.
 //! - Each directory has a lock, so that two processes never write it, and a
 //!   [`JournalId`], so that a cursor of another history is an error and not a wrong answer.
+//! - A checkpoint is written in pieces that go along with the commits, one with each. A crash at any
+//!   moment leaves the last checkpoint or the new one, whole.
 //!
 //! What it enforces of the disk limit: [`Settings::max_bytes`] bounds all that the storage has on
 //! disk (entries, checkpoint, and the write-ahead log with its preallocation); the commit that
@@ -22,14 +24,19 @@
 //! [`Writer::room`] tells that space is short: at [`Room::Low`] the resume window is given up by
 //! [`Writer::retain`], at [`Room::CommandsOnly`] the last twentieth is left for commands. It is
 //! measured every few MiB, with slack for what the storage does in between; only a compaction of
-//! the checkpoint may exceed it for a moment, by the tables being merged. Stopping to acknowledge is the partition's part, not done
-//! here; nor is a full file system foreseen: it breaks the writer as any failed write does.
+//! the checkpoint may exceed it for a moment, by the tables being merged.
+//!
+//! A file system with less space than that is a limit too, told and refused the same way
+//! ([`Error::FileSystemFull`]), before a write fails. Where others fill it faster than it is seen,
+//! a write does fail, and [`Error::NoSpace`] says so. Stopping to acknowledge is the partition's
+//! part, not done here.
 //!
 //! What it deliberately does not do: read a clock, interpret an entry beyond its `received_at`,
 //! or decide when to checkpoint and to retain.
 
 pub mod checkpoint;
 mod directory;
+mod disk;
 pub mod entry;
 mod follower;
 mod meta;
@@ -37,21 +44,21 @@ mod storage;
 mod window;
 mod writer;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-pub use self::checkpoint::{BlobKey, Blobs, Checkpoint, CheckpointDelta};
+pub use self::checkpoint::{BlobKey, Blobs, Checkpoint};
 pub use self::entry::Entry;
 pub use self::follower::Follower;
-pub use self::writer::{Record, Room, Writer};
+pub use self::writer::{Record, Writer};
 
 use self::directory::Directory;
 #[cfg(test)]
 pub(crate) use self::storage::memory;
-use self::storage::{Failure, Found, Reader, segments};
+use self::storage::{Failure, Found, Reader, available, is_for_want_of_space, segments};
 use self::window::Window;
 use crate::position::{Cursor, JournalId, Partition, Position};
 
@@ -99,6 +106,17 @@ impl Settings {
             resume_window: Self::RESUME_WINDOW_DEFAULT,
         }
     }
+}
+
+/// How much is left of the disk limit, or of the file system where that is less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Room {
+    /// Enough.
+    Plenty,
+    /// Over 85 % are taken: [`Writer::retain`] gives up the resume window.
+    Low,
+    /// Over 95 % are taken: what is left is for commands.
+    CommandsOnly,
 }
 
 /// Why the journal could not do something.
@@ -160,6 +178,23 @@ pub enum Error {
         #[source]
         source: Failure,
     },
+    /// The storage failed because the file system is full. The writer is broken now.
+    #[error(
+        "{action} the journal in {}: its file system is full ({available_bytes} bytes left). \
+         Nothing acknowledged is lost: make room there, then start the service again",
+        dir.display()
+    )]
+    NoSpace {
+        /// What was being done.
+        action: &'static str,
+        /// The journal's directory.
+        dir: PathBuf,
+        /// What the file system has left.
+        available_bytes: u64,
+        /// What went wrong.
+        #[source]
+        source: Failure,
+    },
     /// An earlier write failed; the process must end.
     #[error("writing the journal failed before; the process must end")]
     Broken,
@@ -170,6 +205,20 @@ pub enum Error {
         disk_bytes: u64,
         /// Its limit.
         max_bytes: u64,
+    },
+    /// The commit might fill the file system. Nothing was written, and the writer still works.
+    #[error(
+        "the file system of {} has {available_bytes} bytes left, of which the journal keeps \
+         {reserved_bytes} for itself",
+        dir.display()
+    )]
+    FileSystemFull {
+        /// The journal's directory.
+        dir: PathBuf,
+        /// What the file system has left.
+        available_bytes: u64,
+        /// What of it the storage may need.
+        reserved_bytes: u64,
     },
     /// Bytes on disk are not an entry.
     #[error("reading an entry of the journal")]
@@ -239,8 +288,20 @@ pub fn open(settings: &Settings) -> Result<Opened, Error> {
         return Err(Error::LimitTooSmall { max_bytes: settings.max_bytes });
     }
     let directory = Directory::open(&settings.dir)?;
-    let found = segments::open(&directory, settings)?;
+    let found = segments::open(&directory, settings);
+    let found = found.map_err(|error| name_want_of_space(error, &settings.dir))?;
     Ok(assemble(settings, found, Some(directory)))
+}
+
+/// A start also writes: it says where there is no space for that.
+fn name_want_of_space(error: Error, dir: &Path) -> Error {
+    match error {
+        Error::Storage { action, source } if is_for_want_of_space(&source) => {
+            let (dir, available_bytes) = (dir.to_owned(), available(dir).unwrap_or_default());
+            Error::NoSpace { action, dir, available_bytes, source }
+        }
+        other => other,
+    }
 }
 
 /// Builds a journal on any storage.

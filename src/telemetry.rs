@@ -10,6 +10,7 @@ use std::io::IsTerminal as _;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing::Subscriber;
+use tracing_log::{LogTracer, log};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -25,13 +26,17 @@ pub enum Error {
     /// This process logs already.
     #[error("can't install the log")]
     Log(#[source] tracing::subscriber::SetGlobalDefaultError),
+    /// This process takes the libraries' log already.
+    #[error("can't take the log of libraries")]
+    LibrariesLog(#[source] log::SetLoggerError),
     /// This process measures already.
     #[error("can't install the metrics")]
     Metrics(#[source] metrics_exporter_prometheus::BuildError),
 }
 
 /// Installs the log of this process: lines on standard error, coloured on a terminal. `RUST_LOG`
-/// overrides the level, module by module.
+/// overrides the level, module by module. What libraries warn of is taken along: the storage engine
+/// tells the first error of its background work there and nowhere else.
 ///
 /// # Errors
 /// When `RUST_LOG` is not understood, or this process has a log already.
@@ -42,7 +47,8 @@ pub fn install_log(settings: &Log) -> Result<(), Error> {
         .map_err(Error::Directives)?;
     let colours = std::io::stderr().is_terminal();
     let subscriber = log_subscriber(settings.format, filter, colours, std::io::stderr);
-    tracing::subscriber::set_global_default(subscriber).map_err(Error::Log)
+    tracing::subscriber::set_global_default(subscriber).map_err(Error::Log)?;
+    LogTracer::builder().with_max_level(log::LevelFilter::Warn).init().map_err(Error::LibrariesLog)
 }
 
 fn log_subscriber<W>(

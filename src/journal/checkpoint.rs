@@ -2,10 +2,12 @@
 //!
 //! The journal keeps blobs without knowing what is in them; whoever encodes one puts its version
 //! into its bytes, and its kind into its key. A checkpoint replaces only what changed since the
-//! last one. Blobs and position change in one atomic write: after a crash it is the old
-//! checkpoint or the new one. Reading one back streams, so that a state is never in memory twice.
-//! A checkpoint is not split: commits wait while it is written, about two seconds for a million
-//! blobs, so whoever makes one keeps the changes small by making them often.
+//! last one. It is written in pieces of bounded size, which go along with the commits of entries,
+//! so that no commit writes more than one of them; a last small write makes it count. After a
+//! crash at any moment it is the old checkpoint or the new one, whole. Reading one back streams,
+//! so that a state is never in memory twice.
+
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
@@ -23,9 +25,12 @@ pub struct BlobKey {
 }
 
 impl BlobKey {
+    /// Length of [`BlobKey::to_bytes`].
+    pub(super) const BYTES: usize = 9;
+
     /// Kind first, so that blobs are read back kind by kind.
-    pub(super) fn to_bytes(self) -> [u8; 9] {
-        let mut bytes = [self.kind; 9];
+    pub(super) fn to_bytes(self) -> [u8; Self::BYTES] {
+        let mut bytes = [self.kind; Self::BYTES];
         bytes[1..].copy_from_slice(&self.id.to_be_bytes());
         bytes
     }
@@ -36,15 +41,46 @@ impl BlobKey {
     }
 }
 
-/// What changed since the last checkpoint.
+/// Changes of a checkpoint that has not been completed, the last one of each blob.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CheckpointDelta {
-    /// What the state stands for when it is applied: every entry up to here.
-    pub position: Position,
-    /// Blobs new or changed.
-    pub put: Vec<(BlobKey, Bytes)>,
-    /// Blobs gone.
-    pub remove: Vec<BlobKey>,
+pub(super) struct Piece {
+    /// What each blob becomes; `None` if it is gone.
+    changes: BTreeMap<BlobKey, Option<Bytes>>,
+    bytes: usize,
+}
+
+impl Piece {
+    /// What a change takes beside its blob: keys, and their place in write-ahead log and table.
+    const CHANGE_BYTES: usize = 48;
+
+    pub(super) fn change(&mut self, key: BlobKey, blob: Option<Bytes>) {
+        self.bytes += Self::size(blob.as_ref());
+        if let Some(before) = self.changes.insert(key, blob) {
+            self.bytes -= Self::size(before.as_ref());
+        }
+    }
+
+    fn size(blob: Option<&Bytes>) -> usize {
+        Self::CHANGE_BYTES + blob.map_or(0, Bytes::len)
+    }
+
+    /// About what it adds to the disk.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+}
+
+impl IntoIterator for Piece {
+    type Item = (BlobKey, Option<Bytes>);
+    type IntoIter = std::collections::btree_map::IntoIter<BlobKey, Option<Bytes>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.changes.into_iter()
+    }
 }
 
 /// A checkpoint as it was found at open.
@@ -80,5 +116,17 @@ mod tests {
             assert_eq!(BlobKey::from_bytes(&key.to_bytes()), Some(key));
         }
         assert_eq!(BlobKey::from_bytes(&[1, 2, 3]), None);
+    }
+
+    #[test]
+    fn a_piece_holds_the_last_change_of_a_blob_and_counts_it_once() {
+        let key = BlobKey { kind: 1, id: 1 };
+        let mut piece = Piece::default();
+        assert!(piece.is_empty());
+        for (blob, bytes) in [(Some("longer".into()), 6), (None, 0), (Some("last".into()), 4)] {
+            piece.change(key, blob);
+            assert_eq!(piece.bytes(), Piece::CHANGE_BYTES + bytes);
+        }
+        assert_eq!(piece.into_iter().collect::<Vec<_>>(), [(key, Some("last".into()))]);
     }
 }

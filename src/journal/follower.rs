@@ -94,7 +94,6 @@ mod tests {
 
     use super::*;
     use crate::clock::Timestamp;
-    use crate::journal::checkpoint::CheckpointDelta;
     use crate::journal::storage::memory::{Memory, settings, ticks};
     use crate::journal::{Journal, Opened, Settings, Writer};
 
@@ -184,8 +183,7 @@ mod tests {
     async fn one_that_was_outrun_by_retention_is_told_so() {
         let (_memory, journal, mut writer) = ten(0);
         let mut follower = journal.follow(Position(2)).expect("within");
-        let position = Position(10);
-        writer.checkpoint(CheckpointDelta { position, ..Default::default() }).expect("works");
+        writer.checkpoint_complete(Position(10)).expect("works");
         writer.retain(Timestamp::MAX, Position(5)).expect("works");
         let error = follower.next().await.expect_err("gone");
         assert!(matches!(error, Error::TooOld { after: Position(2), first: Position(6) }));

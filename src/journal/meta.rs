@@ -1,4 +1,4 @@
-//! The two small records that the journal keeps about itself, with kind and version as every
+//! The small records that the journal keeps about itself, with kind and version as every
 //! record has. Golden files under `tests/fixtures/journal` hold each version to its bytes.
 
 use serde::de::DeserializeOwned;
@@ -20,23 +20,41 @@ pub(super) struct Identity {
 pub(super) struct CheckpointMark {
     /// What its blobs stand for.
     pub(super) position: Position,
+    /// The generation of its blobs: what is newer is of one that was cut off.
+    pub(super) generation: u64,
+}
+
+/// That a checkpoint was begun: kept from its first piece until it is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct CheckpointBegun {
+    /// Its generation.
+    pub(super) generation: u64,
 }
 
 /// A record with its kind, and the key under which it is kept.
 pub(super) trait MetaRecord: Serialize + DeserializeOwned {
     const KEY: &'static str;
     const KIND: u8;
-    const VERSION: u8 = 1;
+    const VERSION: u8;
 }
 
 impl MetaRecord for Identity {
     const KEY: &'static str = "identity";
     const KIND: u8 = b'I';
+    const VERSION: u8 = 1;
 }
 
+/// Version 1, without the generation, was only ever written by pre-releases.
 impl MetaRecord for CheckpointMark {
     const KEY: &'static str = "checkpoint";
     const KIND: u8 = b'C';
+    const VERSION: u8 = 2;
+}
+
+impl MetaRecord for CheckpointBegun {
+    const KEY: &'static str = "checkpoint-begun";
+    const KIND: u8 = b'B';
+    const VERSION: u8 = 1;
 }
 
 /// Why bytes are not a record.
@@ -87,17 +105,23 @@ mod tests {
             include_bytes!("../../tests/fixtures/journal/identity.v1.bin"),
         );
         check(
-            &CheckpointMark { position: Position(1_234_567) },
-            include_bytes!("../../tests/fixtures/journal/checkpoint.v1.bin"),
+            &CheckpointMark { position: Position(1_234_567), generation: 300 },
+            include_bytes!("../../tests/fixtures/journal/checkpoint.v2.bin"),
+        );
+        check(
+            &CheckpointBegun { generation: 301 },
+            include_bytes!("../../tests/fixtures/journal/checkpoint-begun.v1.bin"),
         );
     }
 
     #[test]
     fn a_record_of_another_kind_or_version_is_refused() {
-        let mut bytes = encode(&CheckpointMark { position: Position(1) });
+        let mut bytes = encode(&CheckpointMark { position: Position(1), generation: 1 });
         assert!(decode::<Identity>(&bytes).is_err());
-        bytes[1] = 2;
-        assert!(decode::<CheckpointMark>(&bytes).is_err());
+        for other in [1, 3] {
+            bytes[1] = other;
+            assert!(decode::<CheckpointMark>(&bytes).is_err());
+        }
         assert!(decode::<CheckpointMark>(&[]).is_err());
     }
 }

@@ -3,26 +3,33 @@
 //! [`segments`] does it on fjall. The seam is here so that tests can make a disk fail, and so that
 //! plain append-only files could take its place if fjall were ever what limits the whole.
 
+mod blobs;
+mod flushes;
 mod log_tail;
 #[cfg(test)]
 pub(crate) mod memory;
 pub(super) mod segments;
+mod slots;
+mod space;
 
 use bytes::Bytes;
 
-use super::checkpoint::{Checkpoint, CheckpointDelta};
+pub(super) use self::space::{Space, available, is_for_want_of_space};
+use super::checkpoint::{Checkpoint, Piece};
 use crate::clock::Timestamp;
 use crate::position::{JournalId, Position};
 
 /// What went wrong in a storage, for people.
 pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Entries of one commit.
+/// Entries of one commit, and what goes along with them.
 pub(super) struct Batch {
     /// Their positions and bytes; not empty.
     pub(super) records: Vec<(Position, Vec<u8>)>,
     /// Receipt of the last of them.
     pub(super) newest: Timestamp,
+    /// Some of the checkpoint under way, or nothing.
+    pub(super) piece: Piece,
 }
 
 /// Entries that can only go together.
@@ -45,11 +52,16 @@ pub(super) struct Found {
 
 /// The side that writes. After an error its state is unknown and it must not be used again.
 pub(super) trait Storage: Send {
-    /// Adds entries; all or none, and durable on return.
+    /// Adds entries and a piece; all or nothing, and durable on return.
     fn append(&mut self, batch: Batch) -> Result<(), Failure>;
 
-    /// Changes blobs and the position they stand for; all or nothing, and durable on return.
-    fn checkpoint(&mut self, delta: CheckpointDelta) -> Result<(), Failure>;
+    /// Adds a piece to the checkpoint under way, or begins one; durable on return. Until it is
+    /// completed an open finds the checkpoint before, and nothing of this one.
+    fn checkpoint_piece(&mut self, piece: Piece) -> Result<(), Failure>;
+
+    /// Adds a last piece and completes the checkpoint, which stands for every entry up to
+    /// `position`; all or nothing, and durable on return.
+    fn complete_checkpoint(&mut self, piece: Piece, position: Position) -> Result<(), Failure>;
 
     /// Removes the sealed entries up to and including `last`, one that [`Reader::sealed`] named.
     /// A crash in between leaves the newer of them, without a gap.
@@ -75,4 +87,7 @@ pub(super) trait Reader: Send + Sync {
 
     /// All bytes on disk.
     fn disk_bytes(&self) -> Result<u64, Failure>;
+
+    /// What the file system has left. Asked with every commit: one system call.
+    fn space(&self) -> Result<Space, Failure>;
 }

@@ -4,28 +4,26 @@
 //! the journal. Once a write has failed it is broken: what the disk holds is then known only to
 //! the next open, so every later call fails and the process must end.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::checkpoint::CheckpointDelta;
+use super::checkpoint::{BlobKey, Piece};
+use super::disk::Disk;
 use super::entry::{self, Entry};
-use super::storage::{Batch, Failure, Storage};
+use super::storage::{Batch, Failure, Storage, is_for_want_of_space};
 use super::window::weight;
-use super::{Error, Settings, Shared};
+use super::{Error, Room, Settings, Shared};
 use crate::clock::Timestamp;
 use crate::position::Position;
 
-/// The disk is measured again after this much was written; what was written since is counted.
-const MEASURE_EVERY_BYTES: u64 = 4 << 20;
-/// Kept free of the limit for what the storage does between two measures: preallocating a
-/// write-ahead log file (64 MiB), and flushing a table before it clears the log.
-pub(super) const SLACK_BYTES: u64 = 128 << 20;
-/// Above this share of the limit the resume window is given up.
-const LOW_PERCENT: u64 = 85;
-/// Above this share only commands are to be taken.
-const COMMANDS_ONLY_PERCENT: u64 = 95;
+/// A checkpoint is written in pieces of about this size: a few hundred blobs, which a commit that
+/// takes them along writes in a millisecond or two. Smaller ones would cost an fsync each for
+/// little, where no commit takes them.
+const PIECE_BYTES: usize = 256 << 10;
 
 /// An entry and its bytes, encoded by whoever made it, so that the committing thread need not.
 #[derive(Clone, Debug)]
@@ -45,17 +43,6 @@ impl Record {
     }
 }
 
-/// How much of the disk limit is left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Room {
-    /// Enough.
-    Plenty,
-    /// Over 85 %: [`Writer::retain`] gives up the resume window.
-    Low,
-    /// Over 95 %: what is left is for commands.
-    CommandsOnly,
-}
-
 /// The one writer of a journal.
 pub struct Writer {
     storage: Box<dyn Storage>,
@@ -64,6 +51,9 @@ pub struct Writer {
     progress: watch::Sender<Position>,
     /// The position of the last checkpoint.
     checkpointed: Position,
+    /// What the next commit takes along of the checkpoint under way.
+    piece: Piece,
+    dir: PathBuf,
     resume_window: Duration,
     disk: Disk,
     broken: bool,
@@ -77,11 +67,11 @@ impl Writer {
         progress: watch::Sender<Position>,
         checkpointed: Position,
     ) -> Self {
-        let max = settings.max_bytes.saturating_sub(SLACK_BYTES);
-        let mut disk = Disk { measured: 0, since: 0, max };
-        disk.measure(&shared);
-        let resume_window = settings.resume_window;
-        Self { storage, shared, progress, checkpointed, resume_window, disk, broken: false }
+        let disk = Disk::new(settings.max_bytes, &*shared.reader);
+        let (piece, dir, resume_window) =
+            (Piece::default(), settings.dir.clone(), settings.resume_window);
+        let broken = false;
+        Self { storage, shared, progress, checkpointed, piece, dir, resume_window, disk, broken }
     }
 
     /// The last entry committed.
@@ -90,12 +80,13 @@ impl Writer {
         *self.progress.borrow()
     }
 
-    /// Commits the records in one atomic, durable write, then shows them to followers. Blocking,
-    /// for one fsync.
+    /// Commits the records in one atomic, durable write, then shows them to followers. A piece of
+    /// the checkpoint under way goes along. Blocking, for one fsync.
     ///
     /// # Errors
-    /// [`Error::Full`] if they don't fit the limit: nothing has changed. [`Error::Storage`] if
-    /// writing failed, [`Error::Broken`] if it had failed before: the process must end.
+    /// [`Error::Full`] if they don't fit the limit, [`Error::FileSystemFull`] if there is no space
+    /// for them: nothing has changed. [`Error::NoSpace`] and [`Error::Storage`] if writing failed,
+    /// [`Error::Broken`] if it had failed before: the process must end.
     ///
     /// # Panics
     /// If the positions don't follow [`Writer::last`] one by one.
@@ -110,7 +101,7 @@ impl Writer {
     /// on when the limit is reached, such as commands.
     ///
     /// # Errors
-    /// [`Error::Storage`] and [`Error::Broken`] as there.
+    /// [`Error::NoSpace`], [`Error::Storage`] and [`Error::Broken`] as there.
     ///
     /// # Panics
     /// As there.
@@ -120,7 +111,8 @@ impl Writer {
             return Ok(());
         };
         self.check_order(&records);
-        let bytes = records.iter().map(|record| record.bytes.len() as u64).sum();
+        let piece = std::mem::take(&mut self.piece);
+        let bytes = records.iter().map(|record| record.bytes.len()).sum::<usize>() + piece.bytes();
         let shown: Vec<_> =
             records.iter().map(|record| (Arc::clone(&record.entry), weight(record))).collect();
         let batch = Batch {
@@ -129,35 +121,63 @@ impl Writer {
                 .map(|record| (record.entry.position, record.bytes))
                 .collect(),
             newest: newest.input.received_at,
+            piece,
         };
-        self.write("committing to", |storage| storage.append(batch))?;
-        self.disk.wrote(bytes, &self.shared);
+        self.write("committing to", bytes, |storage| storage.append(batch))?;
         self.show(shown, newest.position);
         Ok(())
     }
 
-    /// Makes a checkpoint of what changed since the last one, in one atomic, durable write.
-    /// Blocking, for as long as writing the changes takes. Taken also where the limit is reached,
-    /// for it is what lets entries go.
+    /// Adds a blob to the checkpoint under way, or begins one. It goes along with a commit to come;
+    /// where none takes it, a piece is written by itself, for one fsync. Taken also where the limit
+    /// is reached, for a checkpoint is what lets entries go.
     ///
     /// # Errors
-    /// [`Error::Storage`] and [`Error::Broken`] as for [`Writer::commit`].
+    /// [`Error::NoSpace`], [`Error::Storage`] and [`Error::Broken`] as for [`Writer::commit`].
+    pub fn checkpoint_put(&mut self, key: BlobKey, blob: Bytes) -> Result<(), Error> {
+        self.checkpoint_change(key, Some(blob))
+    }
+
+    /// As [`Writer::checkpoint_put`], of a blob that is gone.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn checkpoint_remove(&mut self, key: BlobKey) -> Result<(), Error> {
+        self.checkpoint_change(key, None)
+    }
+
+    fn checkpoint_change(&mut self, key: BlobKey, blob: Option<Bytes>) -> Result<(), Error> {
+        self.check_sound()?;
+        if self.piece.bytes() >= PIECE_BYTES {
+            let piece = std::mem::take(&mut self.piece);
+            self.write("checkpointing", piece.bytes(), |storage| storage.checkpoint_piece(piece))?;
+        }
+        self.piece.change(key, blob);
+        Ok(())
+    }
+
+    /// Completes the checkpoint under way, which stands for every entry up to `position`: what
+    /// was put and removed since the last one replaces what was there before, all at once. Until
+    /// it returns, an open finds the last one. Blocking, for one fsync.
+    ///
+    /// # Errors
+    /// [`Error::NoSpace`], [`Error::Storage`] and [`Error::Broken`] as for [`Writer::commit`].
     ///
     /// # Panics
     /// If the position is beyond [`Writer::last`] or before that of the last checkpoint.
-    pub fn checkpoint(&mut self, delta: CheckpointDelta) -> Result<(), Error> {
+    pub fn checkpoint_complete(&mut self, position: Position) -> Result<(), Error> {
         self.check_sound()?;
-        let position = delta.position;
         assert!(
             self.checkpointed <= position && position <= self.last(),
             "a checkpoint at {position} after one at {} in a journal that ends at {}",
             self.checkpointed,
             self.last()
         );
-        let bytes = delta.put.iter().map(|(_, blob)| blob.len() as u64).sum();
-        self.write("checkpointing", |storage| storage.checkpoint(delta))?;
+        let piece = std::mem::take(&mut self.piece);
+        self.write("checkpointing", piece.bytes(), |storage| {
+            storage.complete_checkpoint(piece, position)
+        })?;
         self.checkpointed = position;
-        self.disk.wrote(bytes, &self.shared);
         Ok(())
     }
 
@@ -167,7 +187,8 @@ impl Writer {
     /// go, so some such entries stay. Returns the oldest position kept.
     ///
     /// # Errors
-    /// [`Error::Storage`] if removing failed, [`Error::Broken`]: the process must end.
+    /// [`Error::NoSpace`] or [`Error::Storage`] if removing failed, [`Error::Broken`]: the process
+    /// must end.
     pub fn retain(&mut self, now: Timestamp, read_by: Position) -> Result<Position, Error> {
         self.check_sound()?;
         let unneeded = self.checkpointed.min(read_by);
@@ -183,16 +204,16 @@ impl Writer {
             .take_while(|segment| segment.last <= unneeded && segment.newest < resumable_from)
             .last();
         if let Some(segment) = through {
-            self.write("clearing", |storage| storage.drop_through(segment.last))?;
-            self.disk.measure(&self.shared);
+            self.write("clearing", 0, |storage| storage.drop_through(segment.last))?;
+            self.disk.measure(&*self.shared.reader);
         }
         Ok(self.shared.reader.first())
     }
 
-    /// How much of the disk limit is left.
+    /// How much is left of the disk limit, or of the file system where that is less.
     #[must_use]
     pub fn room(&self) -> Room {
-        self.disk.room()
+        self.disk.room(&*self.shared.reader)
     }
 
     fn check_sound(&self) -> Result<(), Error> {
@@ -213,31 +234,35 @@ impl Writer {
         }
     }
 
-    /// Measures whether this much more fits the limit.
+    /// Measures whether this much more fits.
     ///
     /// # Errors
-    /// [`Error::Full`] if not.
+    /// [`Error::Full`] if it does not fit the limit, [`Error::FileSystemFull`] if the file system
+    /// has no space for it.
     pub fn make_sure_of_room(&mut self, bytes: u64) -> Result<(), Error> {
-        if self.disk.fits(bytes) {
-            return Ok(());
-        }
-        self.disk.measure(&self.shared);
-        if self.disk.fits(bytes) {
-            return Ok(());
-        }
-        Err(Error::Full { disk_bytes: self.disk.bytes(), max_bytes: self.disk.max })
+        self.disk.make_sure_of_room(bytes, &*self.shared.reader, &self.dir)
     }
 
-    /// Changes the storage, once; a failure is final.
+    /// Changes the storage by about so many bytes, once; a failure is final.
     fn write(
         &mut self,
         action: &'static str,
+        bytes: usize,
         change: impl FnOnce(&mut dyn Storage) -> Result<(), Failure>,
     ) -> Result<(), Error> {
-        change(self.storage.as_mut()).map_err(|source| {
-            self.broken = true;
-            Error::Storage { action, source }
-        })
+        let Err(source) = change(self.storage.as_mut()) else {
+            self.disk.wrote(bytes as u64, &*self.shared.reader);
+            return Ok(());
+        };
+        self.broken = true;
+        let dir = self.dir.clone();
+        match self.shared.reader.space() {
+            // The storage keeps the first of its failures to itself, so that space is looked at too.
+            Ok(space) if is_for_want_of_space(&source) || space.left() == 0 => {
+                Err(Error::NoSpace { action, dir, available_bytes: space.available, source })
+            }
+            _ => Err(Error::Storage { action, source }),
+        }
     }
 
     /// Only what is durable gets here.
@@ -252,49 +277,6 @@ impl Writer {
     }
 }
 
-/// What is on disk against what may be.
-struct Disk {
-    measured: u64,
-    /// Written since it was measured.
-    since: u64,
-    max: u64,
-}
-
-impl Disk {
-    fn bytes(&self) -> u64 {
-        self.measured.saturating_add(self.since)
-    }
-
-    fn fits(&self, bytes: u64) -> bool {
-        self.bytes().saturating_add(bytes) <= self.max
-    }
-
-    fn room(&self) -> Room {
-        let above = |percent| self.bytes() > self.max / 100 * percent;
-        if above(COMMANDS_ONLY_PERCENT) {
-            Room::CommandsOnly
-        } else if above(LOW_PERCENT) {
-            Room::Low
-        } else {
-            Room::Plenty
-        }
-    }
-
-    fn wrote(&mut self, bytes: u64, shared: &Shared) {
-        self.since = self.since.saturating_add(bytes);
-        if self.since >= MEASURE_EVERY_BYTES {
-            self.measure(shared);
-        }
-    }
-
-    /// Where the disk doesn't say, the count goes on from the last measure: too high, never low.
-    fn measure(&mut self, shared: &Shared) {
-        if let Ok(measured) = shared.reader.disk_bytes() {
-            (self.measured, self.since) = (measured, 0);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -303,10 +285,6 @@ mod tests {
 
     fn journal() -> (Memory, Opened) {
         Memory::journal(&settings(1 << 20))
-    }
-
-    fn checkpoint_at(position: u64) -> CheckpointDelta {
-        CheckpointDelta { position: Position(position), ..CheckpointDelta::default() }
     }
 
     #[test]
@@ -321,10 +299,57 @@ mod tests {
         // The disk works again, and is still not trusted.
         assert!(matches!(writer.commit(ticks(3..=4)), Err(Error::Broken)));
         assert!(matches!(writer.commit(vec![]), Err(Error::Broken)));
-        assert!(matches!(writer.checkpoint(checkpoint_at(2)), Err(Error::Broken)));
+        assert!(matches!(writer.checkpoint_complete(Position(2)), Err(Error::Broken)));
         assert!(matches!(writer.retain(Timestamp::MAX, Position(0)), Err(Error::Broken)));
         assert_eq!(journal.last(), Position(2));
         assert_eq!(journal.read(Position(0), 1 << 20).expect("readable").len(), 2);
+    }
+
+    fn blob(id: u64) -> (BlobKey, Bytes) {
+        (BlobKey { kind: 1, id }, vec![7; PIECE_BYTES / 4].into())
+    }
+
+    #[test]
+    fn a_commit_takes_one_piece_of_the_checkpoint_along_and_no_more() {
+        let (memory, Opened { mut writer, .. }) = journal();
+        for id in 1..=11 {
+            let (key, blob) = blob(id);
+            writer.checkpoint_put(key, blob).expect("works");
+        }
+        let written = |memory: &Memory| memory.state().pieces.iter().map(Vec::len).sum::<usize>();
+        assert_eq!(written(&memory), 8, "what is more than a piece was written by itself");
+        writer.commit(ticks(1..=1)).expect("works");
+        assert_eq!(written(&memory), 11);
+        assert!(memory.state().pieces.iter().all(|piece| piece.len() <= 4));
+        assert_eq!(memory.state().checkpoint, (Position::START, vec![]), "not complete yet");
+        writer.commit(ticks(2..=2)).expect("works");
+        assert_eq!(written(&memory), 11, "only once");
+        writer.checkpoint_complete(Position(1)).expect("works");
+        assert_eq!(memory.state().checkpoint.0, Position(1));
+    }
+
+    #[test]
+    fn a_write_that_fails_for_want_of_space_says_so_and_where() {
+        for (space_left, is_told) in [(Some(0), true), (None, false)] {
+            let (memory, Opened { mut writer, .. }) = journal();
+            memory.state().space_left = space_left;
+            memory.state().fails = true;
+            let failed = writer.commit_from_reserve(ticks(1..=1)).expect_err("fails");
+            assert_eq!(matches!(failed, Error::NoSpace { available_bytes: 0, .. }), is_told);
+            assert_eq!(failed.to_string().contains("in memory: its file system is full"), is_told);
+            assert!(matches!(writer.commit(ticks(1..=1)), Err(Error::Broken)));
+        }
+    }
+
+    #[test]
+    fn a_file_system_without_space_is_told_before_a_write_fails() {
+        let (memory, Opened { mut writer, .. }) = journal();
+        memory.state().space_left = Some(1);
+        assert_eq!(writer.room(), Room::Plenty, "of nothing yet");
+        assert!(matches!(writer.commit(ticks(1..=1)), Err(Error::FileSystemFull { .. })));
+        writer.commit_from_reserve(ticks(1..=1)).expect("a command goes on");
+        memory.state().space_left = None;
+        writer.commit(ticks(2..=2)).expect("there is space again");
     }
 
     #[test]
@@ -332,7 +357,7 @@ mod tests {
         let (memory, Opened { mut writer, .. }) = journal();
         writer.commit(ticks(1..=2)).expect("works");
         memory.state().fails = true;
-        assert!(matches!(writer.checkpoint(checkpoint_at(1)), Err(Error::Storage { .. })));
+        assert!(matches!(writer.checkpoint_complete(Position(1)), Err(Error::Storage { .. })));
         assert!(matches!(writer.commit(ticks(3..=3)), Err(Error::Broken)));
     }
 
@@ -348,33 +373,19 @@ mod tests {
     fn a_checkpoint_of_what_is_not_durable_is_our_own_bug() {
         let (_memory, Opened { mut writer, .. }) = journal();
         writer.commit(ticks(1..=2)).expect("works");
-        drop(writer.checkpoint(checkpoint_at(3)));
+        drop(writer.checkpoint_complete(Position(3)));
     }
 
     #[test]
     fn a_commit_beyond_the_limit_changes_nothing_and_goes_through_once_there_is_room() {
         let (memory, Opened { journal, mut writer, .. }) = journal();
         memory.state().disk_bytes = 1000;
-        writer.disk.measure(&writer.shared);
+        writer.disk.measure(&*writer.shared.reader);
         let full = writer.commit(ticks(1..=1));
         assert!(matches!(full, Err(Error::Full { disk_bytes: 1000, max_bytes: 1000 })));
         assert_eq!(journal.last(), Position::START);
         memory.state().disk_bytes = 900;
         writer.commit(ticks(1..=1)).expect("there is room");
-    }
-
-    #[test]
-    fn room_follows_the_disk() {
-        for (bytes, room) in [
-            (0, Room::Plenty),
-            (850, Room::Plenty),
-            (851, Room::Low),
-            (950, Room::Low),
-            (951, Room::CommandsOnly),
-        ] {
-            assert_eq!(Disk { measured: bytes, since: 0, max: 1000 }.room(), room);
-            assert_eq!(Disk { measured: 0, since: bytes, max: 1000 }.room(), room);
-        }
     }
 
     /// What is kept of ten entries, received a second apart, at second `now` with a resume window
@@ -385,9 +396,9 @@ mod tests {
         for position in 1..=10 {
             writer.commit(ticks(position..=position)).expect("works");
         }
-        writer.checkpoint(checkpoint_at(checkpoint)).expect("works");
+        writer.checkpoint_complete(Position(checkpoint)).expect("works");
         memory.state().disk_bytes = disk_bytes;
-        writer.disk.measure(&writer.shared);
+        writer.disk.measure(&*writer.shared.reader);
         writer.retain(Timestamp::from_seconds(now), Position(read_by)).expect("works").0
     }
 

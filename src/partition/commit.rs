@@ -16,7 +16,7 @@ use crate::clock::Timestamp;
 use crate::engine::input::Event;
 use crate::engine::output::Reply;
 use crate::engine::snapshot::Captured;
-use crate::journal::{BlobKey, CheckpointDelta, Record, Room, Writer};
+use crate::journal::{BlobKey, Record, Room, Writer};
 use crate::position::Position;
 use crate::telemetry::names;
 
@@ -76,8 +76,8 @@ pub(super) struct Committer {
     stored: watch::Receiver<Position>,
     backlog: Arc<Backlog>,
     stopping: CancellationToken,
-    /// The checkpoint under way.
-    delta: CheckpointDelta,
+    /// What the checkpoint under way stands for.
+    checkpoint: Position,
     /// Receipt of the last entry committed.
     now: Timestamp,
 }
@@ -89,8 +89,8 @@ impl Committer {
         backlog: Arc<Backlog>,
         stopping: CancellationToken,
     ) -> Self {
-        let (delta, now) = (CheckpointDelta::default(), Timestamp::MIN);
-        Self { writer, stored, backlog, stopping, delta, now }
+        let (checkpoint, now) = (Position::START, Timestamp::MIN);
+        Self { writer, stored, backlog, stopping, checkpoint, now }
     }
 
     /// Runs until the engine is gone and everything it handed on is durable.
@@ -162,14 +162,13 @@ impl Committer {
     fn advance(&mut self, step: Progress) -> Result<(), Error> {
         match step {
             Progress::Begin { position, general } => {
-                self.delta = CheckpointDelta { position, ..CheckpointDelta::default() };
-                self.put(&general);
+                self.checkpoint = position;
+                self.put(&general)?;
             }
-            Progress::Rows(rows) => rows.iter().for_each(|row| self.put(row)),
+            Progress::Rows(rows) => rows.iter().try_for_each(|row| self.put(row))?,
             Progress::Complete => {
-                let delta = std::mem::take(&mut self.delta);
-                debug!(position = %delta.position, blobs = delta.put.len(), "checkpoint written");
-                self.writer.checkpoint(delta)?;
+                self.writer.checkpoint_complete(self.checkpoint)?;
+                debug!(position = %self.checkpoint, "checkpoint written");
                 self.retain()?;
             }
         }
@@ -183,10 +182,10 @@ impl Committer {
         Ok(())
     }
 
-    fn put(&mut self, row: &Captured) {
+    fn put(&mut self, row: &Captured) -> Result<(), Error> {
         let (key, bytes) = row.encode();
         let key = BlobKey { kind: key.kind as u8, id: u64::from(key.id) };
-        self.delta.put.push((key, Bytes::from(bytes)));
+        Ok(self.writer.checkpoint_put(key, Bytes::from(bytes))?)
     }
 }
 

@@ -31,8 +31,8 @@ const BATCH_BYTES_MAX: usize = 2 << 20;
 /// A checkpoint is begun after this many journaled bytes: bounds the replay at start to about a
 /// second.
 const CHECKPOINT_EVERY_BYTES: usize = 64 << 20;
-/// Rows gathered for a checkpoint between two batches: well under a millisecond.
-const CAPTURE_ROWS: usize = 4096;
+/// Rows gathered for a checkpoint between two batches: about what one commit takes along of it.
+const CAPTURE_ROWS: usize = 512;
 
 /// Deadlines closer together than this share a tick: a bound on what a quiet house costs.
 const TICK_SPACING: Duration = Duration::from_millis(10);

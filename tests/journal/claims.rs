@@ -3,9 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use bytes::Bytes;
 use pulseward::clock::Timestamp;
-use pulseward::journal::{self, BlobKey, Checkpoint, CheckpointDelta, Error, Opened, Settings};
+use pulseward::journal::{self, Error, Opened, Settings};
 use pulseward::position::{Cursor, JournalId, Partition, Position};
 
 use super::{commit_next, drain, open, read_all, settings};
@@ -91,7 +90,7 @@ async fn old_entries_go_by_segments_and_whoever_needed_them_is_told() {
         commit_next(&mut writer, 10);
     }
     let position = Position(150);
-    writer.checkpoint(CheckpointDelta { position, ..Default::default() }).expect("checkpoints");
+    writer.checkpoint_complete(position).expect("checkpoints");
     let first = writer.retain(Timestamp::MAX, Position(200)).expect("retains");
     assert!((100..=151).contains(&first.0), "kept from {first}");
     assert_eq!(journal.first(), first);
@@ -114,7 +113,7 @@ fn a_journal_that_lost_everything_but_its_active_segment_goes_on_counting() {
     commit_next(&mut writer, 100);
     commit_next(&mut writer, 1);
     let position = Position(101);
-    writer.checkpoint(CheckpointDelta { position, ..Default::default() }).expect("checkpoints");
+    writer.checkpoint_complete(position).expect("checkpoints");
     assert_eq!(writer.retain(Timestamp::MAX, position).expect("retains"), Position(101));
     drop((journal, writer));
     let Opened { journal, mut writer, .. } = open(dir.path());
@@ -131,68 +130,11 @@ fn the_resume_window_keeps_entries_by_their_receipt_across_a_reopen() {
         commit_next(&mut writer, 10);
     }
     let position = Position(200);
-    writer.checkpoint(CheckpointDelta { position, ..Default::default() }).expect("checkpoints");
+    writer.checkpoint_complete(position).expect("checkpoints");
     drop(writer);
     let Opened { mut writer, .. } = journal::open(&settings).expect("opens");
     let first = writer.retain(Timestamp::from_seconds(200), position).expect("retains");
     assert!((100..=150).contains(&first.0), "kept from {first}");
-}
-
-fn key(kind: u8, id: u64) -> BlobKey {
-    BlobKey { kind, id }
-}
-
-fn blobs(checkpoint: Option<Checkpoint>) -> (Position, Vec<(BlobKey, Bytes)>) {
-    let checkpoint = checkpoint.expect("a checkpoint");
-    (checkpoint.position, checkpoint.blobs.map(|blob| blob.expect("readable")).collect())
-}
-
-#[test]
-fn a_checkpoint_replaces_what_changed_and_keeps_the_rest() {
-    let dir = directory();
-    let Opened { journal, mut writer, .. } = open(dir.path());
-    commit_next(&mut writer, 9);
-    let first = CheckpointDelta {
-        position: Position(4),
-        put: [key(2, 1), key(1, 300), key(1, 7)].map(|key| (key, "first".into())).to_vec(),
-        remove: vec![key(5, 5)],
-    };
-    let second = CheckpointDelta {
-        position: Position(9),
-        put: vec![(key(1, 300), "second".into()), (key(3, 0), Bytes::new())],
-        remove: vec![key(2, 1)],
-    };
-    writer.checkpoint(first).expect("checkpoints");
-    writer.checkpoint(second).expect("checkpoints");
-    drop((journal, writer));
-
-    let (position, found) = blobs(open(dir.path()).checkpoint);
-    assert_eq!(position, Position(9));
-    let expected = vec![
-        (key(1, 7), "first".into()),
-        (key(1, 300), "second".into()),
-        (key(3, 0), Bytes::new()),
-    ];
-    assert_eq!(found, expected);
-}
-
-#[test]
-fn a_checkpoint_being_restored_does_not_change_under_later_ones() {
-    let dir = directory();
-    let Opened { journal, mut writer, .. } = open(dir.path());
-    commit_next(&mut writer, 2);
-    let put = |position, text: &'static str| CheckpointDelta {
-        position: Position(position),
-        put: vec![(key(1, 1), text.into())],
-        remove: vec![],
-    };
-    writer.checkpoint(put(1, "old")).expect("checkpoints");
-    drop((journal, writer));
-
-    let Opened { mut writer, checkpoint, .. } = open(dir.path());
-    writer.checkpoint(put(2, "new")).expect("checkpoints");
-    let (position, found) = blobs(checkpoint);
-    assert_eq!((position, &*found[0].1), (Position(1), &b"old"[..]));
 }
 
 #[tokio::test]
@@ -227,7 +169,7 @@ fn dropped_segments_leave_the_disk() {
             commit_next(&mut writer, 50);
         }
         let position = writer.last();
-        writer.checkpoint(CheckpointDelta { position, ..Default::default() }).expect("checkpoints");
+        writer.checkpoint_complete(position).expect("checkpoints");
         writer.retain(Timestamp::MAX, position).expect("retains");
         most = most.max(keyspaces(dir.path()));
     }

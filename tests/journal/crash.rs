@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use pulseward::engine::input::{Event, Input, Publish};
-use pulseward::journal::{self, BlobKey, CheckpointDelta, Entry, Error, Opened, Record, Settings};
+use pulseward::journal::{self, BlobKey, Checkpoint, Entry, Error, Opened, Record, Settings};
 use pulseward::position::Position;
 
 use super::{commit_next, entry, open, read_all};
@@ -30,14 +31,33 @@ fn writes_until_it_is_killed() {
         commit_next(&mut writer, count);
         writeln!(stdout, "{REPORT}{}", writer.last()).expect("the parent listens");
         let position = writer.last();
-        let put = vec![(checkpoint_key(), position.0.to_be_bytes().to_vec().into())];
-        let delta = CheckpointDelta { position, put, remove: vec![] };
-        writer.checkpoint(delta).expect("checkpoints");
+        for id in 0..BLOBS {
+            writer.checkpoint_put(BlobKey { kind: 1, id }, blob(position)).expect("checkpoints");
+            if id % 16 == 0 {
+                // Its piece goes along.
+                commit_next(&mut writer, 1);
+                writeln!(stdout, "{REPORT}{}", writer.last()).expect("the parent listens");
+            }
+        }
+        writer.checkpoint_complete(position).expect("checkpoints");
     }
 }
 
-fn checkpoint_key() -> BlobKey {
-    BlobKey { kind: 1, id: 1 }
+/// A checkpoint of several pieces, every blob of which says what it stands for.
+const BLOBS: u64 = 64;
+
+fn blob(position: Position) -> Bytes {
+    position.0.to_be_bytes().repeat(2000).into()
+}
+
+fn check_checkpoint(checkpoint: Checkpoint, last: Position) {
+    let position = checkpoint.position;
+    assert!(position <= last);
+    let blobs: Vec<_> = checkpoint.blobs.map(|blob| blob.expect("readable")).collect();
+    assert_eq!(blobs.len() as u64, BLOBS);
+    for (key, found) in blobs {
+        assert!(found == blob(position), "blob {key:?} is not of the checkpoint at {position}");
+    }
 }
 
 fn spawn_writer(dir: &Path) -> Child {
@@ -82,11 +102,7 @@ fn a_killed_writer_leaves_every_acknowledged_entry_and_no_hole() {
         assert!(acknowledged > 0 && journal.last().0 >= acknowledged);
         assert_eq!(read_all(&journal, 0), (1..=journal.last().0).collect::<Vec<_>>());
         if let Some(checkpoint) = checkpoint {
-            let position = checkpoint.position;
-            assert!(position <= journal.last());
-            let blobs: Vec<_> = checkpoint.blobs.map(|blob| blob.expect("readable")).collect();
-            let expected = position.0.to_be_bytes().to_vec();
-            assert_eq!(blobs, [(checkpoint_key(), expected.into())], "position and blobs are one");
+            check_checkpoint(checkpoint, journal.last());
         }
         commit_next(&mut writer, 3);
     }

@@ -1,5 +1,6 @@
 //! The journal on a real disk: what it promises to those who write it and those who follow it.
 
+mod checkpoints;
 mod claims;
 mod crash;
 mod golden;

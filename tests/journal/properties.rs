@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use pulseward::clock::Timestamp;
-use pulseward::journal::{self, CheckpointDelta, Error, Follower, Opened, Settings};
+use pulseward::journal::{self, Error, Follower, Opened, Settings};
 use pulseward::position::Position;
 
 use super::{commit_next, drain, entry, read_all, settings};
@@ -108,8 +108,7 @@ async fn live_through(steps: Vec<Step>, memory_bytes: usize) {
                 }
             }
             Step::Retain(share) => {
-                let delta = CheckpointDelta { position: last, ..Default::default() };
-                writer.checkpoint(delta).expect("checkpoints");
+                writer.checkpoint_complete(last).expect("checkpoints");
                 let read_by = at(share, first, last);
                 let kept = writer.retain(Timestamp::MAX, read_by).expect("retains");
                 assert!(first <= kept && kept <= read_by.next());

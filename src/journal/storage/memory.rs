@@ -5,12 +5,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use bytes::Bytes;
 
-use super::{Batch, Failure, Found, Reader, Sealed, Storage};
+use super::{Batch, Failure, Found, Reader, Sealed, Space, Storage};
 use crate::clock::Timestamp;
 use crate::engine::input::{Event, Input};
-use crate::journal::checkpoint::CheckpointDelta;
+use crate::journal::checkpoint::{BlobKey, Piece};
+use crate::journal::disk::SLACK_BYTES;
 use crate::journal::entry::Entry;
-use crate::journal::writer::SLACK_BYTES;
 use crate::journal::{Opened, Record, Settings, assemble};
 use crate::position::{JournalId, Position};
 
@@ -23,10 +23,23 @@ pub(crate) struct State {
     /// The next write fails.
     pub(crate) fails: bool,
     pub(crate) disk_bytes: u64,
-    pub(crate) checkpoints: Vec<CheckpointDelta>,
+    /// What the file system has left for entries; unlimited if not set.
+    pub(crate) space_left: Option<u64>,
+    /// What was written of the checkpoint under way, a piece after the other.
+    pub(crate) pieces: Vec<Vec<BlobKey>>,
+    /// The last complete checkpoint: what it stands for, and its pieces.
+    pub(crate) checkpoint: (Position, Vec<Vec<BlobKey>>),
     pub(crate) reads: usize,
     /// Reads wait while this is set.
     stalled: bool,
+}
+
+impl State {
+    fn add(&mut self, piece: Piece) {
+        if !piece.is_empty() {
+            self.pieces.push(piece.into_iter().map(|(key, _)| key).collect());
+        }
+    }
 }
 
 #[derive(Clone, Default)]
@@ -72,11 +85,19 @@ impl Storage for Memory {
         for (position, bytes) in batch.records {
             state.entries.insert(position, (batch.newest, bytes.into()));
         }
+        state.add(batch.piece);
         Ok(())
     }
 
-    fn checkpoint(&mut self, delta: CheckpointDelta) -> Result<(), Failure> {
-        self.write()?.checkpoints.push(delta);
+    fn checkpoint_piece(&mut self, piece: Piece) -> Result<(), Failure> {
+        self.write()?.add(piece);
+        Ok(())
+    }
+
+    fn complete_checkpoint(&mut self, piece: Piece, position: Position) -> Result<(), Failure> {
+        let mut state = self.write()?;
+        state.add(piece);
+        state.checkpoint = (position, std::mem::take(&mut state.pieces));
         Ok(())
     }
 
@@ -125,6 +146,10 @@ impl Reader for Memory {
 
     fn disk_bytes(&self) -> Result<u64, Failure> {
         Ok(self.state().disk_bytes)
+    }
+
+    fn space(&self) -> Result<Space, Failure> {
+        Ok(Space { available: self.state().space_left.unwrap_or(u64::MAX), reserved: 0 })
     }
 }
 

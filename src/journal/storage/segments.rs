@@ -18,17 +18,17 @@ use bytes::Bytes;
 use fjall::config::{BlockSizePolicy, FilterPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use super::log_tail;
-use super::{Batch, Failure, Found, Reader, Sealed, Storage};
+use super::blobs::BlobStore;
+use super::flushes::wait_for_flushes;
+use super::{Batch, Failure, Found, Reader, Sealed, Space, Storage, log_tail, space};
 use crate::clock::Timestamp;
-use crate::journal::checkpoint::{BlobKey, Blobs, Checkpoint, CheckpointDelta};
+use crate::journal::checkpoint::Piece;
 use crate::journal::directory::{self, Directory};
-use crate::journal::meta::{self, CheckpointMark, Identity, MetaRecord};
+use crate::journal::meta::{self, Identity, MetaRecord};
 use crate::journal::{Error, Settings, entry};
 use crate::position::{JournalId, Partition, Position};
 
 const META: &str = "meta";
-const BLOBS: &str = "blobs";
 const SEGMENT_PREFIX: &str = "entries-";
 
 /// A flush writes a table of about this size. A segment must fill its memtable at least once:
@@ -43,6 +43,12 @@ const CACHE_BYTES: u64 = 16 << 20;
 const BLOCK_BYTES: u32 = 32 << 10;
 /// One flushes while the other compacts.
 const WORKERS: usize = 2;
+/// Kept free of the file system, beside room to write the checkpoint anew: the preallocated part
+/// of a write-ahead log file (64 MiB), which takes space only as it is filled, the tables flushed
+/// before the log is cleared (128 MiB), and as much again as one of them for what others write
+/// between two looks.
+const FREE_BYTES_MIN: u64 = 256 << 20;
+
 /// Entries from a position on, up to where the next segment begins.
 #[derive(Clone)]
 struct Segment {
@@ -59,8 +65,7 @@ type Shelf = RwLock<BTreeMap<Position, Segment>>;
 /// The write side.
 struct Segments {
     database: Database,
-    meta: Keyspace,
-    blobs: Keyspace,
+    blobs: BlobStore,
     shelf: Arc<Shelf>,
     segment_bytes: u64,
     /// What the active segment holds.
@@ -75,6 +80,8 @@ struct SegmentReader {
     /// Measured as the file system sees it: fjall itself doesn't count segments that were dropped
     /// and whose files its write-ahead log still holds.
     dir: PathBuf,
+    /// What writing the checkpoint anew would take.
+    compaction_bytes: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
 /// Opens what the directory holds, or begins a new journal.
@@ -89,7 +96,6 @@ pub(in crate::journal) fn open(directory: &Directory, settings: &Settings) -> Re
         .open()
         .map_err(opening)?;
     let meta = database.keyspace(META, KeyspaceCreateOptions::default).map_err(opening)?;
-    let blobs = database.keyspace(BLOBS, blob_options).map_err(opening)?;
     let shelf = open_shelf(&database, settings.segment_bytes)?;
     let identity =
         identify(&database, &meta, settings.partition).map_err(Error::storage("opening"))?;
@@ -100,7 +106,8 @@ pub(in crate::journal) fn open(directory: &Directory, settings: &Settings) -> Re
             found: identity.partition,
         });
     }
-    let checkpoint = read_checkpoint(&meta, &blobs).map_err(Error::storage("opening"))?;
+    let blobs = BlobStore::open(&database, &meta).map_err(Error::storage("opening"))?;
+    let checkpoint = blobs.checkpoint();
     let (last, active_bytes) = shelf
         .last_key_value()
         .map_or((Position::START, 0), |(_, active)| (active.last, active.keyspace.disk_space()));
@@ -109,9 +116,10 @@ pub(in crate::journal) fn open(directory: &Directory, settings: &Settings) -> Re
         _database: database.clone(),
         shelf: Arc::clone(&shelf),
         dir: directory.storage(),
+        compaction_bytes: Box::new(blobs.compaction_bytes()),
     };
     let segment_bytes = settings.segment_bytes;
-    let storage = Segments { database, meta, blobs, shelf, segment_bytes, active_bytes };
+    let storage = Segments { database, blobs, shelf, segment_bytes, active_bytes };
     Ok(Found {
         storage: Box::new(storage),
         reader: Box::new(reader),
@@ -144,11 +152,13 @@ impl Storage for Segments {
             return Ok(());
         };
         let keyspace = self.active(first)?;
+        wait_for_flushes(&self.database, &keyspace)?;
         let mut write = self.database.batch().durability(Some(PersistMode::SyncData));
         for (position, bytes) in batch.records {
             self.active_bytes += bytes.len() as u64;
             write.insert(&keyspace, position.0.to_be_bytes(), bytes);
         }
+        self.blobs.put(&mut write, batch.piece)?;
         write.commit()?;
         let mut shelf = self.shelf.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(mut active) = shelf.last_entry() {
@@ -158,17 +168,12 @@ impl Storage for Segments {
         Ok(())
     }
 
-    fn checkpoint(&mut self, delta: CheckpointDelta) -> Result<(), Failure> {
-        let mut write = self.database.batch().durability(Some(PersistMode::SyncData));
-        for (key, blob) in delta.put {
-            write.insert(&self.blobs, key.to_bytes(), blob);
-        }
-        for key in delta.remove {
-            write.remove(&self.blobs, key.to_bytes());
-        }
-        let mark = CheckpointMark { position: delta.position };
-        write.insert(&self.meta, CheckpointMark::KEY, meta::encode(&mark));
-        Ok(write.commit()?)
+    fn checkpoint_piece(&mut self, piece: Piece) -> Result<(), Failure> {
+        self.blobs.write(piece)
+    }
+
+    fn complete_checkpoint(&mut self, piece: Piece, position: Position) -> Result<(), Failure> {
+        self.blobs.complete(piece, position)
     }
 
     fn drop_through(&mut self, last: Position) -> Result<(), Failure> {
@@ -233,6 +238,11 @@ impl Reader for SegmentReader {
     fn disk_bytes(&self) -> Result<u64, Failure> {
         Ok(directory::bytes_in(&self.dir)?)
     }
+
+    fn space(&self) -> Result<Space, Failure> {
+        let reserved = FREE_BYTES_MIN.saturating_add((self.compaction_bytes)());
+        Ok(Space { available: space::available(&self.dir)?, reserved })
+    }
 }
 
 fn position_of(key: &[u8]) -> Result<Position, Failure> {
@@ -244,12 +254,6 @@ fn entry_options(segment_bytes: u64) -> KeyspaceCreateOptions {
         .max_memtable_size(MEMTABLE_BYTES.min(segment_bytes / 2))
         .data_block_size_policy(BlockSizePolicy::all(BLOCK_BYTES))
         // Nobody asks whether one key is there.
-        .filter_policy(FilterPolicy::disabled())
-}
-
-fn blob_options() -> KeyspaceCreateOptions {
-    KeyspaceCreateOptions::default()
-        .max_memtable_size(MEMTABLE_BYTES)
         .filter_policy(FilterPolicy::disabled())
 }
 
@@ -318,18 +322,4 @@ fn identify(
     write.insert(meta, Identity::KEY, meta::encode(&identity));
     write.commit()?;
     Ok(identity)
-}
-
-/// The last checkpoint; its blobs are a snapshot as of now.
-fn read_checkpoint(meta: &Keyspace, blobs: &Keyspace) -> Result<Option<Checkpoint>, Failure> {
-    let Some(mark) = meta.get(CheckpointMark::KEY)? else {
-        return Ok(None);
-    };
-    let CheckpointMark { position } = meta::decode(&mark)?;
-    let blobs = blobs.iter().map(|found| {
-        let (key, blob) = found.into_inner()?;
-        let key = BlobKey::from_bytes(&key).ok_or("a blob's key is not of nine bytes")?;
-        Ok((key, Bytes::from(blob)))
-    });
-    Ok(Some(Checkpoint { position, blobs: Blobs(Box::new(blobs)) }))
 }
