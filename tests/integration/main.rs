@@ -7,6 +7,7 @@
 mod command_line;
 mod crash;
 mod deployment;
+mod disk;
 mod drain;
 mod house;
 mod mqtt;

@@ -38,16 +38,24 @@ pub(crate) struct House {
 impl House {
     /// A running house over an empty database.
     pub(crate) async fn start(sql: Sql) -> Self {
+        Self::start_under(sql, Vec::new(), Vec::new()).await
+    }
+
+    /// [`House::start`] with variables of the service's environment, and the command that runs it.
+    pub(crate) async fn start_under(
+        sql: Sql,
+        environment: Vec<(&'static str, String)>,
+        under: Vec<String>,
+    ) -> Self {
         let broker = Mosquitto::start_with(mosquitto::Settings {
             shipped: true,
             ..mosquitto::Settings::default()
         });
-        let settings = service::Settings {
-            mqtt_url: broker.url(),
-            store_url: Some(sql.url()),
-            environment: Vec::new(),
-        };
-        Self { service: Service::start(&settings).await, broker, sql }
+        let settings =
+            service::Settings { mqtt_url: broker.url(), store_url: Some(sql.url()), environment };
+        let service = Service::launch_under(&settings, under);
+        service.ready().await;
+        Self { service, broker, sql }
     }
 
     /// Where its gRPC server listens in this run of the service.

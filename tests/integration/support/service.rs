@@ -17,6 +17,8 @@ pub(crate) struct Service {
     // Declared before the directory, so that it ends before its files go.
     process: Process,
     environment: Vec<(&'static str, String)>,
+    /// What runs it: a command, and its arguments before the program's name. Empty: nothing.
+    under: Vec<String>,
     /// How many bytes of the log are of earlier runs.
     log_before: usize,
     dir: TempDir,
@@ -43,11 +45,17 @@ impl Service {
 
     /// Starts it without waiting, for tests of what it says before it is ready.
     pub(crate) fn launch(settings: &Settings) -> Self {
+        Self::launch_under(settings, Vec::new())
+    }
+
+    /// [`Service::launch`] by another command, which takes the program and its arguments.
+    pub(crate) fn launch_under(settings: &Settings, under: Vec<String>) -> Self {
         let dir = TempDir::with_prefix("pulseward-").expect("temporary directory");
         std::fs::write(dir.path().join("pulseward.toml"), configuration(dir.path(), settings))
             .expect("configuration written");
         let environment = settings.environment.clone();
-        Self { process: spawn(dir.path(), &environment), environment, log_before: 0, dir }
+        let process = spawn(dir.path(), &environment, &under);
+        Self { process, environment, under, log_before: 0, dir }
     }
 
     /// Where its HTTP server listens in this run.
@@ -100,7 +108,13 @@ impl Service {
     pub(crate) fn relaunch(&mut self) {
         self.kill9();
         self.log_before = self.log().len();
-        self.process = spawn(self.dir.path(), &self.environment);
+        self.process = spawn(self.dir.path(), &self.environment, &self.under);
+    }
+
+    /// [`Service::relaunch`] by another command from now on.
+    pub(crate) fn relaunch_under(&mut self, under: Vec<String>) {
+        self.under = under;
+        self.relaunch();
     }
 
     /// Where its listener `name` (`http` or `grpc`) listens in this run. It takes any free port and
@@ -117,9 +131,13 @@ impl Service {
     }
 }
 
-fn spawn(dir: &Path, environment: &[(&'static str, String)]) -> Process {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pulseward"));
-    command.current_dir(dir).args(["serve", "--config", "pulseward.toml"]);
+fn spawn(dir: &Path, environment: &[(&'static str, String)], under: &[String]) -> Process {
+    let program = env!("CARGO_BIN_EXE_pulseward");
+    let mut words = under.iter().map(String::as_str).chain([program]);
+    let mut command = Command::new(words.next().expect("at least the program"));
+    // By its whole path: what runs it may have gone to another directory.
+    let configuration = dir.join("pulseward.toml");
+    command.args(words).current_dir(dir).args(["serve", "--config", path_text(&configuration)]);
     command.envs(environment.iter().map(|(name, value)| (name, value)));
     Process::spawn("pulseward", &mut command, &dir.join("log"))
 }

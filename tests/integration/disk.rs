@@ -1,0 +1,193 @@
+//! A disk that is full, and a disk that fails, under the real service: what was acknowledged is
+//! there, what was not comes again, and whoever runs it is told what to do.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::support::house::House;
+use crate::support::journal::entries;
+use crate::support::process::Process;
+use crate::support::publishing::Publishing;
+use crate::support::recording::{Recording, SITE};
+use crate::support::sql::Sql;
+use crate::support::wait::{wait_blocking, wait_until};
+
+const DEVICES: usize = 4;
+const SECONDS: usize = 4 * 60;
+/// Much less than the rest of the recording takes.
+const GROWTH_BYTES: u64 = 32 << 10;
+
+/// A failed write is the end of the process, with its reason; a restart loses and doubles nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_that_fails_ends_the_service_and_nothing_is_lost() {
+    let recording = Recording::new(5, DEVICES, SECONDS);
+    let third = recording.len() / 3;
+    let mut house = House::start(Sql::sqlite()).await;
+    house.enroll(&recording).await;
+    let mut publishing = Publishing::start(&house.broker.url(), recording.messages());
+    publishing.allow(third);
+    publishing.acknowledged(third).await;
+    house.stored(recording.readings_of(third).len()).await;
+    assert!(house.service.terminate().success());
+
+    // From here on the log may grow by a little only. Opening it lets go of its preallocation.
+    let journaled = entries(house.service.dir()).len();
+    let log = house.service.dir().join("journal").join("fjall").join("0.jnl");
+    let log_bytes = fs::metadata(log).expect("there").len();
+    house.service.relaunch_under(no_file_beyond(log_bytes + GROWTH_BYTES));
+    publishing.allow(recording.len());
+    assert_eq!(house.service.wait().code(), Some(1), "{}", house.service.log());
+    let log = house.service.log();
+    assert!(log.contains("File too large"), "the reason is told: {log}");
+    assert!(log.contains("stage\":\"partition"), "and who has ended: {log}");
+
+    assert!(entries(house.service.dir()).len() > journaled, "it worked until then");
+    house.service.relaunch_under(Vec::new());
+    house.service.ready().await;
+    publishing.finish().await;
+    house.stored(recording.readings().len()).await;
+    assert!(house.service.terminate().success());
+    house.check_stored(&recording).await;
+}
+
+/// Lets no file grow beyond so many bytes; the write that would fails.
+fn no_file_beyond(bytes: u64) -> Vec<String> {
+    // In blocks of 512 bytes. Ignored, the signal becomes an error of the write.
+    let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", bytes / 512);
+    ["sh", "-c", &script, "sh"].map(str::to_owned).to_vec()
+}
+
+/// A file system of its own, seen by those who enter its namespace, as long as this lives.
+struct SmallDisk {
+    keeper: Process,
+    pid: u32,
+    dir: TempDir,
+}
+
+/// The journal keeps 256 MiB free: 64 are left for entries.
+const DISK_MEBIBYTES: u32 = 320;
+
+impl SmallDisk {
+    /// `None` where the system does not let an ordinary user mount anything.
+    fn mount() -> Option<Self> {
+        let dir = TempDir::with_prefix("disk-").expect("temporary directory");
+        let log = dir.path().join("keeper.log");
+        let mount_point = dir.path().join("small");
+        fs::create_dir(&mount_point).expect("made");
+        let script = format!(
+            "mount -t tmpfs -o size={DISK_MEBIBYTES}m tmpfs {:?} && echo mounted as $$ && exec sleep 3600",
+            mount_point
+        );
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]);
+        let mut keeper = Process::spawn("unshare", &mut command, &log);
+        let pid = wait_blocking("the disk", || {
+            let pid = keeper
+                .log()
+                .lines()
+                .find_map(|line| line.strip_prefix("mounted as ")?.parse().ok());
+            if pid.is_none() && keeper.exit().is_some() { Some(None) } else { pid.map(Some) }
+        });
+        if pid.is_none() {
+            eprintln!("NOT TESTED, for this system lets no user mount a disk: {}", keeper.log());
+        }
+        Some(Self { keeper, pid: pid?, dir })
+    }
+
+    /// What runs a command that sees the disk.
+    fn enter(&self) -> Vec<String> {
+        let target = format!("--target={}", self.pid);
+        ["nsenter", &target, "--user", "--mount", "--preserve-credentials", "--"]
+            .map(str::to_owned)
+            .to_vec()
+    }
+
+    fn mount_point(&self) -> std::path::PathBuf {
+        self.dir.path().join("small")
+    }
+
+    fn filler(&self) -> String {
+        self.mount_point().join("filler").display().to_string()
+    }
+
+    fn run(&self, script: &str) {
+        let words = self.enter();
+        let status = Command::new(&words[0]).args(&words[1..]).args(["sh", "-c", script]).status();
+        assert!(status.expect("nsenter is there").success(), "{script}");
+    }
+
+    /// Lets others take so much of it.
+    fn fill(&self, mebibytes: u32) {
+        self.run(&format!("fallocate -l {mebibytes}M {:?}", self.filler()));
+    }
+
+    /// Lets others take all of it.
+    fn fill_up(&self) {
+        self.run(&format!("cat /dev/zero > {:?} 2>/dev/null || true", self.filler()));
+    }
+
+    fn clear(&self) {
+        self.run(&format!("rm {:?}", self.filler()));
+    }
+}
+
+async fn is_ready(house: &House) -> bool {
+    house.ready().await.0 == 200
+}
+
+/// Space that goes short stops acknowledgements before a write fails; none at all ends the service.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_file_system_stops_acknowledging_and_then_the_service_and_loses_nothing() {
+    let Some(mut disk) = SmallDisk::mount() else { return };
+    let recording = Recording::new(6, DEVICES, SECONDS);
+    let third = recording.len() / 3;
+    let journal = disk.mount_point().join("journal");
+    let text = |path: &Path| path.to_str().expect("a plain name").to_owned();
+    let environment = vec![("PULSEWARD_JOURNAL__DIR", text(&journal))];
+    let mut house = House::start_under(Sql::sqlite(), environment, disk.enter()).await;
+    house.enroll(&recording).await;
+    let mut publishing = Publishing::start(&house.broker.url(), recording.messages());
+    publishing.allow(third);
+    publishing.acknowledged(third).await;
+    house.stored(recording.readings_of(third).len()).await;
+
+    // Short: nothing more is acknowledged, and the service says that it is not ready.
+    disk.fill(100);
+    let acknowledged = house.metric("pulseward_mqtt_acknowledged_total").await;
+    publishing.allow(2 * third);
+    publishing.acknowledged(2 * third).await;
+    wait_until("the service not to be ready", async || !is_ready(&house).await).await;
+    assert_eq!(house.metric("pulseward_mqtt_acknowledged_total").await, acknowledged);
+
+    // Again enough: it goes on by itself.
+    disk.clear();
+    house.stored(recording.readings_of(2 * third).len()).await;
+    wait_until("the service to be ready", async || is_ready(&house).await).await;
+
+    // None left: what must be written fails, and the process ends.
+    disk.fill_up();
+    let mut enroller = house.enroller().await;
+    let mut number = 0;
+    while enroller.patient(&format!("too-many-{number}"), SITE).await.is_ok() {
+        number += 1;
+    }
+    assert_eq!(house.service.wait().code(), Some(1));
+    let log = house.service.log();
+    for told in ["its file system is full", "No space left on device", &text(&journal)] {
+        assert!(log.contains(told), "{told:?} is not in {log}");
+    }
+
+    publishing.finish().await;
+    disk.clear();
+    house.service.restart().await;
+    house.stored(recording.readings().len()).await;
+    assert!(house.service.terminate().success());
+    house.check_stored(&recording).await;
+    let patients = "SELECT count(*) FROM patients WHERE patient_id LIKE 'too-many-%'";
+    let stored = house.sql.number(patients).await;
+    assert!(stored >= number, "{stored} of {number} that were answered");
+    assert!(disk.keeper.exit().is_none(), "the disk was there all along");
+}
