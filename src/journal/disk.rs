@@ -8,7 +8,7 @@
 
 use std::path::Path;
 
-use super::storage::Reader;
+use super::storage::{Reader, Space};
 use super::{Error, Room};
 
 /// The disk is measured again after this much was written; what was written since is counted.
@@ -57,27 +57,35 @@ impl Disk {
         }
     }
 
+    /// Which limit leaves less than plenty, if one does.
+    pub(super) fn shortage(&self, reader: &dyn Reader, dir: &Path) -> Option<Error> {
+        if self.room(reader) == Room::Plenty {
+            return None;
+        }
+        let is_nearer = |space: &Space| self.bytes().saturating_add(space.left()) < self.max;
+        let space = reader.space().ok().filter(is_nearer);
+        Some(space.map_or_else(|| self.full(), |space| file_system_full(space, dir)))
+    }
+
     pub(super) fn make_sure_of_room(
         &mut self,
         bytes: u64,
         reader: &dyn Reader,
         dir: &Path,
     ) -> Result<(), Error> {
-        if bytes > Self::space_left(reader)
-            && let Ok(space) = reader.space()
+        if let Ok(space) = reader.space()
+            && bytes > space.left()
         {
-            let (available_bytes, reserved_bytes) = (space.available, space.reserved);
-            let dir = dir.to_owned();
-            return Err(Error::FileSystemFull { dir, available_bytes, reserved_bytes });
+            return Err(file_system_full(space, dir));
         }
         if !self.fits(bytes) {
             self.measure(reader);
         }
-        if self.fits(bytes) {
-            Ok(())
-        } else {
-            Err(Error::Full { disk_bytes: self.bytes(), max_bytes: self.max })
-        }
+        if self.fits(bytes) { Ok(()) } else { Err(self.full()) }
+    }
+
+    fn full(&self) -> Error {
+        Error::Full { disk_bytes: self.bytes(), max_bytes: self.max }
     }
 
     fn fits(&self, bytes: u64) -> bool {
@@ -97,6 +105,12 @@ impl Disk {
             (self.measured, self.since) = (measured, 0);
         }
     }
+}
+
+fn file_system_full(space: Space, dir: &Path) -> Error {
+    let Space { available, reserved } = space;
+    let (available_bytes, reserved_bytes) = (available, reserved);
+    Error::FileSystemFull { dir: dir.to_owned(), available_bytes, reserved_bytes }
 }
 
 #[cfg(test)]
@@ -148,5 +162,20 @@ mod tests {
         assert!(refused.contains("file system of /var/lib/journal has 99 bytes left"), "{refused}");
         memory.state().space_left = Some(100);
         disk.make_sure_of_room(100, &memory, Path::new("")).expect("space");
+    }
+
+    #[test]
+    fn the_limit_that_is_nearer_is_named() {
+        let memory = Memory::default();
+        let told = |measured, space_left| {
+            memory.state().space_left = Some(space_left);
+            let disk = Disk { measured, since: 0, max: 10_000 };
+            disk.shortage(&memory, Path::new("/journal")).map(|error| error.to_string())
+        };
+        assert_eq!(told(5000, 10_000), None);
+        let of_settings = told(9600, 10_000).expect("short");
+        assert_eq!(of_settings, "the journal has 9600 of at most 10000 bytes on disk");
+        let of_disk = told(5000, 7).expect("short");
+        assert!(of_disk.starts_with("the file system of /journal has 7 bytes left"), "{of_disk}");
     }
 }

@@ -216,6 +216,12 @@ impl Writer {
         self.disk.room(&*self.shared.reader)
     }
 
+    /// Why [`Writer::room`] is not plenty, for people: which limit is near, and where.
+    #[must_use]
+    pub fn shortage(&self) -> Option<Error> {
+        self.disk.shortage(&*self.shared.reader, &self.dir)
+    }
+
     fn check_sound(&self) -> Result<(), Error> {
         if self.broken { Err(Error::Broken) } else { Ok(()) }
     }

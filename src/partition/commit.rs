@@ -143,7 +143,8 @@ impl Committer {
                 return fits.map_err(Error::from);
             }
             if !is_told {
-                error!("the journal is full: nothing is acknowledged until the store catches up");
+                let reason = self.writer.shortage().map(|shortage| shortage.to_string());
+                error!(reason, "the journal is full: nothing is acknowledged until there is room");
                 is_told = true;
             }
             thread::sleep(ROOM_CHECK_EVERY);
