@@ -38,13 +38,15 @@ async fn a_write_that_fails_ends_the_service_and_nothing_is_lost() {
     let log = house.service.dir().join("journal").join("fjall").join("0.jnl");
     let log_bytes = fs::metadata(log).expect("there").len();
     house.service.relaunch_under(no_file_beyond(log_bytes + GROWTH_BYTES));
+    publishing.allow(third + 4);
+    house.stored(recording.readings_of(third + 4).len()).await;
     publishing.allow(recording.len());
     assert_eq!(house.service.wait().code(), Some(1), "{}", house.service.log());
     let log = house.service.log();
     assert!(log.contains("File too large"), "the reason is told: {log}");
     assert!(log.contains("stage\":\"partition"), "and who has ended: {log}");
 
-    assert!(entries(house.service.dir()).len() > journaled, "it worked until then");
+    assert!(entries(house.service.dir()).len() >= journaled + 4, "what was acknowledged");
     house.service.relaunch_under(Vec::new());
     house.service.ready().await;
     publishing.finish().await;
@@ -161,6 +163,9 @@ async fn a_full_file_system_stops_acknowledging_and_then_the_service_and_loses_n
     publishing.acknowledged(2 * third).await;
     wait_until("the service not to be ready", async || !is_ready(&house).await).await;
     assert_eq!(house.metric("pulseward_mqtt_acknowledged_total").await, acknowledged);
+
+    let named = format!("the file system of {} has", text(&journal));
+    assert!(house.service.log().contains(&named), "the reason is told: {}", house.service.log());
 
     // Again enough: it goes on by itself.
     disk.clear();
