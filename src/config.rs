@@ -40,6 +40,8 @@ pub use self::url::{InvalidUrl, MqttUrl, StoreUrl};
 pub struct Config {
     /// The broker that gateways publish to.
     pub mqtt: Mqtt,
+    /// What is taken of what gateways publish.
+    pub ingest: Ingest,
     /// The database that keeps every reading.
     pub store: Store,
     /// The server that clinicians and administrators call.
@@ -72,6 +74,17 @@ pub struct Mqtt {
     pub receive_maximum: NonZeroU16,
     /// How long the broker keeps our session and its queue while we are away. Default 24 h.
     pub session_expiry: Period,
+}
+
+/// `[ingest]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Ingest {
+    /// Larger payloads are refused. Default 1 MiB.
+    pub payload_bytes_max: ByteSize,
+    /// Batches of more readings are refused. Default 10,000.
+    pub batch_readings_max: u32,
+    /// Readings measured longer ago are refused. Default 30 days.
+    pub reading_age_max: Period,
 }
 
 /// `[store]`
@@ -216,6 +229,7 @@ impl Config {
     fn read(reader: &mut Reader<'_>) -> Self {
         Self {
             mqtt: Mqtt::read(reader),
+            ingest: Ingest::read(reader),
             store: Store::read(reader),
             grpc: Grpc { listen: reader.or("grpc", "listen", loopback(50051)) },
             http: Http { listen: reader.or("http", "listen", loopback(8080)) },
@@ -230,6 +244,7 @@ impl Config {
 
     fn check(&self, reader: &mut Reader<'_>) {
         self.mqtt.check(reader);
+        self.ingest.check(reader, self.mqtt.session_expiry);
         self.store.check(reader);
         self.journal.check(reader);
         let AuthMode::None = self.auth.mode;
@@ -304,6 +319,53 @@ impl Mqtt {
     /// When its file can't be read or is no password.
     pub fn password(&self) -> Result<Option<Secret>, SecretError> {
         self.password_file.as_deref().map(Secret::read).transpose()
+    }
+}
+
+impl Ingest {
+    /// 10,000 readings in JSON.
+    const PAYLOAD_BYTES_DEFAULT: ByteSize = ByteSize(1 << 20);
+    /// A batch of a few readings and a status must fit.
+    const PAYLOAD_BYTES_MIN: ByteSize = ByteSize(1 << 10);
+    /// A payload is in memory several times while it is on its way.
+    const PAYLOAD_BYTES_MAX: ByteSize = ByteSize(16 << 20);
+    /// Almost three hours of one vital a second.
+    const BATCH_READINGS_DEFAULT: u32 = 10_000;
+    /// Everything of a batch is decided before anything else is.
+    const BATCH_READINGS_MAX: u32 = 200_000;
+    /// Longer than gateways buffer.
+    const READING_AGE_DEFAULT: Period = Period(Duration::from_secs(30 * 24 * 60 * 60));
+    /// A device that nobody has used for longer has another patient by now.
+    const READING_AGE_MAX: Period = Period(Duration::from_secs(10 * 366 * 24 * 60 * 60));
+
+    fn read(reader: &mut Reader<'_>) -> Self {
+        let payload_bytes_max = Self::PAYLOAD_BYTES_DEFAULT;
+        let batch_readings_max = Self::BATCH_READINGS_DEFAULT;
+        let reading_age_max = Self::READING_AGE_DEFAULT;
+        Self {
+            payload_bytes_max: reader.or("ingest", "payload_bytes_max", payload_bytes_max),
+            batch_readings_max: reader.or("ingest", "batch_readings_max", batch_readings_max),
+            reading_age_max: reader.or("ingest", "reading_age_max", reading_age_max),
+        }
+    }
+
+    fn check(&self, reader: &mut Reader<'_>, session_expiry: Period) {
+        let (least, most) = (Self::PAYLOAD_BYTES_MIN, Self::PAYLOAD_BYTES_MAX);
+        if !(least..=most).contains(&self.payload_bytes_max) {
+            reader.refuse("ingest", "payload_bytes_max", format!("must be {least} to {most}"));
+        }
+        let most = Self::BATCH_READINGS_MAX;
+        if !(1..=most).contains(&self.batch_readings_max) {
+            reader.refuse("ingest", "batch_readings_max", format!("must be 1 to {most}"));
+        }
+        if self.reading_age_max > Self::READING_AGE_MAX {
+            reader.refuse("ingest", "reading_age_max", "must be 10 years or less");
+        }
+        if self.reading_age_max < session_expiry {
+            let problem = "is shorter than mqtt.session_expiry, so that what the broker keeps for \
+                           us while we are away would be refused for its age";
+            reader.refuse("ingest", "reading_age_max", problem);
+        }
     }
 }
 

@@ -34,7 +34,6 @@ pub use self::signals::stop_at_signal;
 use self::tally::Tally;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::engine::input;
 use crate::hub::{self, Hub};
 use crate::mqtt::publisher::{self, Publisher};
 use crate::mqtt::session::Session;
@@ -83,7 +82,7 @@ impl Service {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let stopping = CancellationToken::new();
         let readiness = Readiness::new();
-        let mqtt = settings::mqtt(&config.mqtt)?;
+        let mqtt = settings::mqtt(&config.mqtt, &config.ingest)?;
         let store = settings::store(&config.store)?;
 
         let (opened, recovered) = recover(settings::journal(&config.journal)).await?;
@@ -113,8 +112,8 @@ impl Service {
             stopping: stopping.clone(),
             clock: Arc::clone(&clock),
         };
-        let (partition, inbox) =
-            Partition::new(recovered, opened.writer, input::Settings::default(), surroundings);
+        let bounds = settings::ingest(&config.ingest);
+        let (partition, inbox) = Partition::new(recovered, opened.writer, bounds, surroundings);
         let commands = Arc::new(Desk::new(partition::handle(&inbox, Arc::clone(&clock))));
         let session = Session::new(mqtt.clone(), clock, inbox.clone());
         let (given, publisher) = publisher::channel(mqtt);

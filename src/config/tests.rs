@@ -213,6 +213,29 @@ fn limits_that_can_not_be_kept_are_refused() {
 }
 
 #[test]
+fn bounds_of_what_is_taken_are_bounded_themselves() {
+    check_refused(
+        "[ingest]\npayload_bytes_max = \"17MiB\"\nbatch_readings_max = 0\nreading_age_max = \"23h\"",
+        &[],
+        &[
+            "ward.toml:2:1: ingest.payload_bytes_max: must be 1KiB to 16MiB",
+            "ward.toml:3:1: ingest.batch_readings_max: must be 1 to 200000",
+            "ward.toml:4:1: ingest.reading_age_max: is shorter than mqtt.session_expiry, so that \
+             what the broker keeps for us while we are away would be refused for its age",
+        ],
+    );
+    check_refused(
+        "[ingest]\nbatch_readings_max = 10_000_000_000\nreading_age_max = \"90000h\"",
+        &[],
+        &[
+            "ward.toml:2:1: ingest.batch_readings_max: invalid value: integer `10000000000`, \
+             expected u32",
+            "ward.toml:3:1: ingest.reading_age_max: must be 10 years or less",
+        ],
+    );
+}
+
+#[test]
 fn a_password_is_read_from_its_file_when_it_is_needed() {
     let file = tempfile::NamedTempFile::new().expect("temporary file");
     std::fs::write(file.path(), "s3:cret\n").expect("written");

@@ -1,19 +1,35 @@
 //! From the configuration's sections to the settings of the stages.
 
 use super::Error;
-use crate::config::{Config, Journal, Mqtt, Store};
+use crate::config::{Config, Ingest, Journal, Mqtt, Store};
+use crate::engine::input;
 use crate::{journal, mqtt, store};
 
-pub(super) fn mqtt(section: &Mqtt) -> Result<mqtt::Settings, Error> {
+pub(super) fn mqtt(section: &Mqtt, ingest: &Ingest) -> Result<mqtt::Settings, Error> {
     let mut settings = mqtt::Settings::new(section.url.as_str().parse()?);
     settings.client_id.clone_from(&section.client_id);
     settings.receive_maximum = section.receive_maximum;
     settings.session_expiry = section.session_expiry.0;
+    // Twice what is accepted, so that a message somewhat too large is refused with a reason.
+    settings.payload_bytes_max = bytes(ingest).saturating_mul(2);
     if let (Some(username), Some(password)) = (&section.username, section.password()?) {
         let password = mqtt::Password::new(password.expose());
         settings.credentials = Some(mqtt::Credentials { username: username.clone(), password });
     }
     Ok(settings)
+}
+
+/// The bounds of what the engine accepts.
+pub(super) fn ingest(section: &Ingest) -> input::Settings {
+    input::Settings {
+        payload_bytes_max: bytes(section),
+        batch_readings_max: section.batch_readings_max,
+        retention: section.reading_age_max.0,
+    }
+}
+
+fn bytes(section: &Ingest) -> u32 {
+    u32::try_from(section.payload_bytes_max.0).unwrap_or(u32::MAX)
 }
 
 pub(super) fn store(section: &Store) -> Result<store::Settings, Error> {
@@ -32,7 +48,7 @@ pub(super) fn journal(section: &Journal) -> journal::Settings {
 /// # Errors
 /// What a stage would refuse.
 pub fn check(config: &Config) -> Result<(), Error> {
-    mqtt(&config.mqtt)?;
+    mqtt(&config.mqtt, &config.ingest)?;
     store(&config.store)?;
     Ok(())
 }
@@ -40,6 +56,18 @@ pub fn check(config: &Config) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_engine_refuses_what_the_broker_still_lets_through() {
+        let config = Config::default();
+        assert_eq!(ingest(&config.ingest), input::Settings::default());
+        let text = "[ingest]\npayload_bytes_max = \"3MiB\"\nbatch_readings_max = 7\n";
+        let config = Config::parse("a test", text, []).expect("valid");
+        let engine = ingest(&config.ingest);
+        assert_eq!((engine.payload_bytes_max, engine.batch_readings_max), (3 << 20, 7));
+        let mqtt = mqtt(&config.mqtt, &config.ingest).expect("valid");
+        assert_eq!(mqtt.payload_bytes_max, 6 << 20);
+    }
 
     #[test]
     fn what_a_stage_would_refuse_is_found_before_anything_runs() {
