@@ -15,7 +15,7 @@ mod admit;
 pub mod alerts;
 mod attention;
 mod context;
-mod decode;
+pub mod decode;
 mod ids;
 pub mod input;
 mod late;
@@ -153,6 +153,7 @@ fn admit_batch(
     outputs: &mut Vec<Output>,
 ) {
     status::set_gateway(state, device, batch.gateway.as_ref());
+    status::note_clock_sync(state, device, &batch, now, outputs);
     status::watch_clock(state, device, &batch, now, outputs);
     let (boot_id, first_seq) = (batch.boot_id, batch.first_seq);
     let (want_verdict, encoding) = (batch.want_verdict, batch.encoding);

@@ -7,6 +7,7 @@
 
 mod identity;
 mod quantity;
+mod range;
 mod unit;
 
 use std::fmt;
@@ -18,6 +19,7 @@ pub use self::identity::{
     DeviceId, DeviceKey, InvalidId, PatientId, PatientKey, RuleId, SiteId, SiteKey,
 };
 pub use self::quantity::Quantity;
+pub use self::range::Range;
 pub use self::unit::Unit;
 
 /// What is measured. Numbers are those of the protobuf enum and of the `vital` column.
@@ -134,104 +136,25 @@ impl Vital {
         }
     }
 
+    /// The units that its quantities may arrive in, its own first.
+    pub fn accepted_units(self) -> impl Iterator<Item = Unit> {
+        let others = Unit::ALL.into_iter().filter(move |unit| {
+            *unit != self.unit() && unit.convert(Quantity::default(), self).is_some()
+        });
+        std::iter::once(self.unit()).chain(others)
+    }
+
     /// Whether an empty unit may stand for [`Vital::unit`]. Glucose and temperature are reported
     /// in two scales whose ranges touch, so theirs must be said.
     #[must_use]
     pub const fn unit_may_be_omitted(self) -> bool {
         !matches!(self, Self::BodyTemperature | Self::SkinTemperature | Self::BloodGlucose)
     }
-
-    /// The range outside which a value is impossible and refused, inclusive, in [`Vital::unit`].
-    /// Hard-reject column of the clinical facts (ricu, mimic3-benchmarks).
-    #[must_use]
-    pub const fn possible(self) -> Range {
-        match self {
-            Self::HeartRate | Self::PulseRate => Range::whole(0, 350),
-            Self::Spo2 => {
-                Range { low: Quantity::from_ten_thousandths(0), high: Quantity::whole(100) }
-            }
-            Self::RespiratoryRate => Range::whole(0, 150),
-            Self::SystolicPressure | Self::DiastolicPressure => Range::whole(0, 375),
-            Self::MeanPressure => Range::whole(0, 330),
-            Self::BodyTemperature => Range::whole(25, 45),
-            Self::SkinTemperature => Range::whole(0, 60),
-            Self::BloodGlucose => {
-                Range { low: Quantity::from_ten_thousandths(1), high: Quantity::whole(2000) }
-            }
-            Self::Weight => {
-                Range { low: Quantity::from_ten_thousandths(1), high: Quantity::whole(635) }
-            }
-            Self::PerfusionIndex => Range::whole(0, 25),
-            Self::OxygenFlow => Range::whole(0, 100),
-            Self::Consciousness => Range::whole(0, 0),
-            Self::Steps => Range::whole(0, 200_000),
-        }
-    }
-
-    /// The range outside which a possible value is implausible in an adult, inclusive.
-    #[must_use]
-    pub const fn plausible(self) -> Range {
-        match self {
-            Self::HeartRate | Self::PulseRate => Range::whole(20, 250),
-            Self::Spo2 => Range::whole(50, 100),
-            Self::RespiratoryRate => Range::whole(3, 70),
-            Self::SystolicPressure => Range::whole(40, 300),
-            Self::DiastolicPressure => Range::whole(20, 200),
-            Self::MeanPressure => Range::whole(30, 250),
-            Self::BodyTemperature => Range::whole(32, 42),
-            Self::SkinTemperature => Range::whole(10, 45),
-            Self::BloodGlucose => Range::whole(20, 1000),
-            Self::Weight => Range::whole(1, 500),
-            Self::PerfusionIndex => {
-                Range { low: Quantity::from_ten_thousandths(200), high: Quantity::whole(20) }
-            }
-            Self::OxygenFlow => Range::whole(0, 80),
-            Self::Consciousness => Range::whole(0, 0),
-            Self::Steps => Range::whole(0, 60_000),
-        }
-    }
-
-    /// Whether a monitor that has lost its sensor sends 0 for this vital. Such a 0 is a technical
-    /// condition and never the patient's value.
-    #[must_use]
-    pub const fn zero_means_no_sensor(self) -> bool {
-        matches!(
-            self,
-            Self::HeartRate
-                | Self::PulseRate
-                | Self::Spo2
-                | Self::RespiratoryRate
-                | Self::SystolicPressure
-                | Self::DiastolicPressure
-                | Self::MeanPressure
-        )
-    }
 }
 
 impl fmt::Display for Vital {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
-    }
-}
-
-/// An inclusive range of quantities.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Range {
-    /// The lowest quantity inside.
-    pub low: Quantity,
-    /// The highest quantity inside.
-    pub high: Quantity,
-}
-
-impl Range {
-    const fn whole(low: i64, high: i64) -> Self {
-        Self { low: Quantity::whole(low), high: Quantity::whole(high) }
-    }
-
-    /// Whether `quantity` lies inside.
-    #[must_use]
-    pub fn contains(self, quantity: Quantity) -> bool {
-        (self.low..=self.high).contains(&quantity)
     }
 }
 

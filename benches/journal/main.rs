@@ -78,6 +78,9 @@ fn record(position: u64) -> Record {
         vital: Vital::HeartRate,
         value: Value::Quantity(Quantity::whole(60 + number % 60)),
         quality: Quality::default(),
+        original: None,
+        interval: None,
+        measurement_id: 0,
     });
     let publish = Publish {
         topic: "pulseward/v1/ward-3/device-017/readings".to_owned(),

@@ -4,6 +4,7 @@
 //! the journal beside their input and are never computed again once they stand there.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,9 @@ use super::alerts::AlertEvent;
 use super::input::Schedule;
 use super::profile::{Eligibility, Profile, Scope, Violation};
 use crate::clock::Timestamp;
-use crate::vitals::{DeviceId, DeviceKey, PatientId, PatientKey, SiteId, SiteKey, Value, Vital};
+use crate::vitals::{
+    DeviceId, DeviceKey, PatientId, PatientKey, Quantity, SiteId, SiteKey, Unit, Value, Vital,
+};
 
 /// One thing that an input led to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,6 +49,12 @@ pub struct Reading {
     pub value: Value,
     /// What is to be known about its worth.
     pub quality: Quality,
+    /// What arrived, if that was in another unit than the vital's.
+    pub original: Option<(Quantity, Unit)>,
+    /// The span before `measured_at` that it is about, if it is about one, as steps are.
+    pub interval: Option<Duration>,
+    /// What was measured together with it has the same number; 0 if it stands alone.
+    pub measurement_id: u32,
 }
 
 /// Flags about a reading's worth; the `quality` column holds the same bits.
@@ -57,7 +66,7 @@ impl Quality {
     pub const QUESTIONABLE: Self = Self(1);
     /// Outside the range that is plausible in an adult.
     pub const IMPLAUSIBLE: Self = Self(1 << 1);
-    /// A 0 that means that the monitor has no sensor.
+    /// A number by which a monitor says that it has no sensor, such as 0 or -1.
     pub const NO_SENSOR: Self = Self(1 << 2);
     /// Older than the binding's live window, marked historical, or out of order.
     pub const LATE: Self = Self(1 << 3);
@@ -67,6 +76,8 @@ impl Quality {
     pub const TEST: Self = Self(1 << 5);
     /// From a demonstration.
     pub const DEMO: Self = Self(1 << 6);
+    /// From a device whose clock was never set, so that its time is not to be trusted.
+    pub const CLOCK_UNSET: Self = Self(1 << 8);
 
     /// Both sets of flags.
     #[must_use]

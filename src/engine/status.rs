@@ -41,6 +41,8 @@ pub(super) struct DeviceState {
     event: Option<DeviceEvent>,
     /// Whether its clock is off.
     is_clock_off: bool,
+    /// Whether it says that its clock was never set.
+    is_clock_unset: bool,
     /// Messages in a row that looked too old.
     behind: u8,
 }
@@ -102,7 +104,7 @@ impl DeviceState {
             either(self.is_offline && !is_covered, TechnicalCondition::DeviceOffline),
             either(self.is_detached, TechnicalCondition::SensorOff),
             either(self.has_fault, TechnicalCondition::DeviceFault),
-            either(self.is_clock_off, TechnicalCondition::ClockFault),
+            either(self.is_clock_off || self.is_clock_unset, TechnicalCondition::ClockFault),
             Fault::Asserted(self.event),
         ];
         faults.extend(self.battery_percent.map(Fault::Battery));
@@ -164,6 +166,22 @@ fn leave_to_gateway(state: &mut State, device: DeviceKey) {
     let rules = state.rules_of(patient);
     let wearer = state.patients.get_mut(patient.index()).expect("bindings name patients");
     technical::leave_to_gateway(wearer, &rules, device);
+}
+
+/// Heeds what a device says of its clock, for as long as it says so.
+pub(super) fn note_clock_sync(
+    state: &mut State,
+    device: DeviceKey,
+    batch: &Batch,
+    now: Timestamp,
+    outputs: &mut Vec<Output>,
+) {
+    if state.device(device).state.is_clock_unset == batch.is_clock_unset {
+        return;
+    }
+    let row = state.devices.get_mut(device.index()).expect("the caller looked it up");
+    row.state.is_clock_unset = batch.is_clock_unset;
+    tell_wearer(state, device, now, outputs);
 }
 
 /// Looks at a device's clock, by when a batch says it was sent.

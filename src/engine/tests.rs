@@ -1,6 +1,7 @@
 //! The engine as a whole: messages and commands in, outputs out.
 
 mod alarms;
+mod decoding;
 mod ingest;
 mod late;
 mod life;

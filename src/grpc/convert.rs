@@ -167,7 +167,7 @@ fn duration(wire: prost_types::Duration) -> Option<Duration> {
     Some(Duration::new(seconds, nanos / 1000 * 1000))
 }
 
-fn wire_duration(span: Duration) -> prost_types::Duration {
+pub(super) fn wire_duration(span: Duration) -> prost_types::Duration {
     let seconds = i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
     let nanos = i32::try_from(span.subsec_nanos()).expect("below a second, so below 2^31");
     prost_types::Duration { seconds, nanos }

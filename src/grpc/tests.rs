@@ -22,7 +22,9 @@ use crate::engine::output::{
 use crate::engine::profile::{Eligibility, Profile, Rule, RuleKind, Scope, Violation};
 use crate::proto::v1;
 use crate::store::{HistoryError, ReadingsPage, ReadingsQuery, StoredReading};
-use crate::vitals::{AbsentReason, Acvpu, DeviceKey, PatientKey, Quantity, SiteKey, Value, Vital};
+use crate::vitals::{
+    AbsentReason, Acvpu, DeviceKey, PatientKey, Quantity, SiteKey, Unit, Value, Vital,
+};
 
 fn id<Id: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> Id {
     text.parse().expect("an id")
@@ -352,6 +354,10 @@ fn stored(vital: Vital, value: Value) -> StoredReading {
         quality: Quality::LATE,
         received_at: Timestamp::from_seconds(2),
         stored_at: Timestamp::from_seconds(3),
+        original: (vital == Vital::Spo2)
+            .then(|| (Quantity::from_ten_thousandths(9_750), Unit::One)),
+        interval: (vital == Vital::HeartRate).then(|| Duration::from_millis(1500)),
+        measurement_id: vital.number().into(),
     }
 }
 
@@ -389,12 +395,19 @@ async fn listing_readings_asks_the_store_within_the_callers_sites() {
         device_id: "d-1".into(),
         received_at: wire(2),
         stored_at: wire(3),
+        original_quantity: Some(0.975),
+        original_unit: "1".into(),
+        interval: None,
+        measurement_id: 3,
     };
     assert_eq!(page.readings[0], expected);
     let level = v1::stored_reading::Value::Consciousness(v1::Acvpu::Voice.into());
     assert_eq!(page.readings[1].value, Some(level));
     let absent = v1::stored_reading::Value::Absent(v1::AbsentReason::SensorOff.into());
     assert_eq!(page.readings[2].value, Some(absent));
+    let interval = prost_types::Duration { seconds: 1, nanos: 500_000_000 };
+    assert_eq!(page.readings[2].interval, Some(interval));
+    assert_eq!((page.readings[2].original_quantity, &*page.readings[2].original_unit), (None, ""));
     let query = ReadingsQuery {
         patient: id("p-1"),
         sites: Sites::All,

@@ -110,6 +110,9 @@ fn json_rejected(reading: &RejectedReading) -> JsonRejected<'_> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
     use super::*;
     use crate::vitals::{DeviceId, SiteId};
 
@@ -167,6 +170,55 @@ pub(super) mod tests {
     fn reasons_have_the_same_numbers_on_the_wire() {
         for ours in RejectReason::ALL {
             assert_eq!(reason(ours) as i32, ours as i32, "{ours:?}");
+        }
+    }
+    fn any_verdict() -> impl Strategy<Value = Verdict> {
+        let reason = proptest::sample::select(&RejectReason::ALL[..]);
+        let rejected = (any::<u32>(), reason, ".*")
+            .prop_map(|(index, reason, detail)| RejectedReading { index, reason, detail });
+        let rejected = proptest::collection::vec(rejected, 0..5);
+        (any::<[u64; 2]>(), any::<[u32; 3]>(), rejected).prop_map(|(numbers, counts, rejected)| {
+            Verdict {
+                boot_id: numbers[0],
+                first_seq: numbers[1],
+                accepted: counts[0],
+                duplicate: counts[1],
+                rejected_total: counts[2],
+                rejected,
+                ..verdict(0)
+            }
+        })
+    }
+
+    /// What a gateway reads that knows the JSON mapping.
+    fn read(json: &Value) -> Option<v1::BatchVerdict> {
+        let long = |name: &str| json[name].as_str()?.parse().ok();
+        let number = |object: &Value, name: &str| u32::try_from(object[name].as_u64()?).ok();
+        let rejected = |it: &Value| {
+            Some(v1::Rejected {
+                index: number(it, "index")?,
+                reason: v1::RejectReason::from_str_name(it["reason"].as_str()?)?.into(),
+                detail: it["detail"].as_str()?.to_owned(),
+            })
+        };
+        Some(v1::BatchVerdict {
+            boot_id: long("bootId")?,
+            first_seq: long("firstSeq")?,
+            accepted: number(json, "accepted")?,
+            duplicate: number(json, "duplicate")?,
+            rejected: json["rejected"].as_array()?.iter().map(rejected).collect::<Option<_>>()?,
+            rejected_total: number(json, "rejectedTotal")?,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_verdict_says_the_same_in_both_encodings(verdict in any_verdict()) {
+            let from_protobuf = v1::BatchVerdict::decode(&*protobuf(&verdict)).expect("its own");
+            let from_json: Value = serde_json::from_slice(&json(&verdict)).expect("its own");
+            prop_assert_eq!(from_protobuf.boot_id, verdict.boot_id);
+            prop_assert_eq!(from_protobuf.rejected.len(), verdict.rejected.len());
+            prop_assert_eq!(read(&from_json), Some(from_protobuf));
         }
     }
 }

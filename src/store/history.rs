@@ -6,6 +6,7 @@
 //! and never repeated, whatever is inserted meanwhile.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::page::Page;
 use super::row;
@@ -14,7 +15,7 @@ use super::{Settings, postgres, sqlite};
 use crate::clock::Timestamp;
 use crate::engine::input::Sites;
 use crate::engine::output::Quality;
-use crate::vitals::{DeviceId, PatientId, Value, Vital};
+use crate::vitals::{DeviceId, PatientId, Quantity, Unit, Value, Vital};
 
 /// A page holds no more readings than this, however many are asked for.
 pub const PAGE_SIZE_MAX: u32 = 10_000;
@@ -75,6 +76,12 @@ pub struct StoredReading {
     pub received_at: Timestamp,
     /// When it was written to the database.
     pub stored_at: Timestamp,
+    /// What arrived, if that was in another unit than the vital's.
+    pub original: Option<(Quantity, Unit)>,
+    /// The span before `measured_at` that it is about, if it is about one.
+    pub interval: Option<Duration>,
+    /// What was measured together with it has the same number; 0 if it stands alone.
+    pub measurement_id: u32,
 }
 
 /// Why there is no page.
@@ -114,6 +121,10 @@ pub(super) struct RawReading {
     pub(super) quality: i32,
     pub(super) vital: i16,
     pub(super) absent: i16,
+    pub(super) original_value: Option<f64>,
+    pub(super) original_unit: Option<String>,
+    pub(super) interval_us: Option<i64>,
+    pub(super) measurement_id: Option<i64>,
     /// `None` if the device has no row.
     pub(super) device: Option<String>,
 }
@@ -129,6 +140,9 @@ impl RawReading {
             quality: row::quality_of(self.quality)?,
             received_at: self.received_at,
             stored_at: self.stored_at,
+            original: row::original_of(self.original_value, self.original_unit.as_deref())?,
+            interval: row::interval_of(self.interval_us)?,
+            measurement_id: row::measurement_of(self.measurement_id)?,
         })
     }
 }

@@ -167,6 +167,10 @@ mod tests {
             quality: 0,
             vital: 1,
             absent: 0,
+            original_value: None,
+            original_unit: None,
+            interval_us: None,
+            measurement_id: None,
             device: None,
         }
     }

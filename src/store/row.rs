@@ -10,6 +10,8 @@
 
 mod alerts;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use uuid::Uuid;
 
@@ -24,7 +26,9 @@ use crate::engine::output::{
 };
 use crate::engine::profile::{AgeGroup, Pregnancy, Scope};
 use crate::position::{JournalId, Partition, Position};
-use crate::vitals::{AbsentReason, Acvpu, DeviceKey, PatientKey, Quantity, SiteKey, Value, Vital};
+use crate::vitals::{
+    AbsentReason, Acvpu, DeviceKey, PatientKey, Quantity, SiteKey, Unit, Value, Vital,
+};
 
 /// The columns of `readings`, in the order in which they are written.
 pub(super) static READINGS: Table = Table {
@@ -39,6 +43,10 @@ pub(super) static READINGS: Table = Table {
         "quality",
         "vital",
         "absent",
+        "original_value",
+        "original_unit",
+        "interval_us",
+        "measurement_id",
     ],
     key: 0,
 };
@@ -194,6 +202,53 @@ pub(super) fn value_of(vital: Vital, value: Option<f64>, absent: i16) -> Option<
     }
     let level = (1..=5).find(|level| Quantity::whole(i64::from(*level)) == quantity)?;
     Acvpu::from_number(level).map(Value::Consciousness)
+}
+
+/// What few readings carry beside their value; null in almost all rows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Beside {
+    pub(super) original_value: Option<f64>,
+    pub(super) original_unit: Option<&'static str>,
+    pub(super) interval_us: Option<i64>,
+    pub(super) measurement_id: Option<i64>,
+}
+
+impl Beside {
+    pub(super) fn of(reading: &Reading) -> Self {
+        let micros = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
+        Self {
+            original_value: reading.original.map(|(quantity, _)| quantity.to_f64()),
+            original_unit: reading.original.map(|(_, unit)| unit.ucum()),
+            interval_us: reading.interval.map(micros),
+            measurement_id: (reading.measurement_id != 0).then(|| reading.measurement_id.into()),
+        }
+    }
+}
+
+/// What arrived, of the columns `original_value` and `original_unit`; `None` if they hold half a
+/// quantity, or one in no unit of ours.
+pub(super) fn original_of(
+    value: Option<f64>,
+    unit: Option<&str>,
+) -> Option<Option<(Quantity, Unit)>> {
+    match (value, unit) {
+        (None, None) => Some(None),
+        (Some(value), Some(unit)) => {
+            Some(Some((Quantity::from_f64(value)?, Unit::from_ucum(unit)?)))
+        }
+        _ => None,
+    }
+}
+
+/// The span of a column.
+pub(super) fn interval_of(micros: Option<i64>) -> Option<Option<Duration>> {
+    let Some(micros) = micros else { return Some(None) };
+    u64::try_from(micros).ok().map(|micros| Some(Duration::from_micros(micros)))
+}
+
+/// The number of a column.
+pub(super) fn measurement_of(number: Option<i64>) -> Option<u32> {
+    u32::try_from(number.unwrap_or(0)).ok()
 }
 
 /// The vital of a column.

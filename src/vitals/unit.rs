@@ -40,27 +40,50 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// The unit of a UCUM code. Annotations in braces are ignored, as UCUM says: `{beats}/min`
-    /// is `/min`, `{steps}` is `1`.
+    /// Every unit that measures some vital.
+    pub const ALL: [Self; 15] = [
+        Self::PerMinute,
+        Self::Percent,
+        Self::MillimetreOfMercury,
+        Self::Kilopascal,
+        Self::Celsius,
+        Self::Fahrenheit,
+        Self::Kelvin,
+        Self::MilligramPerDecilitre,
+        Self::MillimolePerLitre,
+        Self::Kilogram,
+        Self::Gram,
+        Self::Pound,
+        Self::LitrePerMinute,
+        Self::MillilitrePerMinute,
+        Self::One,
+    ];
+
+    /// The unit of a UCUM code. An annotation in braces before or behind it is ignored, as UCUM
+    /// says: `{beats}/min` is `/min`, `%{saturation}` is `%`, `{steps}` is `1`; the litre may be
+    /// `L` or `l`.
+    ///
+    /// Besides UCUM, spellings that gateways are known to send and that can mean nothing else are
+    /// taken: `bpm`, `beats/min`, `breaths/min`, `insp/min`, `mmHg`, `°C`, `°F`, `lb`. A bare `C`
+    /// or `F` is a coulomb or a farad, and none of ours.
     #[must_use]
     pub fn from_ucum(code: &str) -> Option<Self> {
-        Some(match code {
-            "/min" | "1/min" | "{beats}/min" | "{breaths}/min" | "{beat}/min" | "{breath}/min"
-            | "{Beats}/min" | "{resp}/min" => Self::PerMinute,
+        Some(match without_annotation(code)? {
+            "/min" | "1/min" | "bpm" | "beats/min" | "breaths/min" | "insp/min" => Self::PerMinute,
             "%" => Self::Percent,
-            "mm[Hg]" => Self::MillimetreOfMercury,
+            "mm[Hg]" | "mmHg" => Self::MillimetreOfMercury,
             "kPa" => Self::Kilopascal,
-            "Cel" => Self::Celsius,
-            "[degF]" => Self::Fahrenheit,
+            "Cel" | "°C" => Self::Celsius,
+            "[degF]" | "°F" => Self::Fahrenheit,
             "K" => Self::Kelvin,
-            "mg/dL" => Self::MilligramPerDecilitre,
-            "mmol/L" => Self::MillimolePerLitre,
+            "mg/dL" | "mg/dl" => Self::MilligramPerDecilitre,
+            "mmol/L" | "mmol/l" => Self::MillimolePerLitre,
             "kg" => Self::Kilogram,
             "g" => Self::Gram,
-            "[lb_av]" => Self::Pound,
-            "L/min" => Self::LitrePerMinute,
-            "mL/min" => Self::MillilitrePerMinute,
-            "1" | "{steps}" | "{score}" => Self::One,
+            "[lb_av]" | "lb" => Self::Pound,
+            "L/min" | "l/min" => Self::LitrePerMinute,
+            "mL/min" | "ml/min" => Self::MillilitrePerMinute,
+            "1" => Self::One,
             _ => return None,
         })
     }
@@ -114,6 +137,19 @@ impl Unit {
     }
 }
 
+/// The code without an annotation before or behind it; `1` for an annotation alone. `None` for
+/// braces that are none.
+fn without_annotation(code: &str) -> Option<&str> {
+    if let Some(annotated) = code.strip_prefix('{') {
+        let (_, rest) = annotated.split_once('}')?;
+        return Some(if rest.is_empty() { "1" } else { rest });
+    }
+    match code.strip_suffix('}') {
+        Some(annotated) => annotated.split_once('{').map(|(code, _)| code),
+        None => Some(code),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,5 +175,38 @@ mod tests {
             assert_eq!(converted.to_string(), expected, "{value} {} {vital}", unit.ucum());
         }
         assert_eq!(Unit::Kilogram.convert(quantity(1.0), Vital::HeartRate), None);
+    }
+
+    #[test]
+    fn a_code_means_the_same_however_it_is_annotated_or_commonly_written() {
+        for (spellings, ucum) in [
+            (&["/min", "1/min", "{beats}/min", "{any thing}/min", "bpm", "beats/min"][..], "/min"),
+            (&["breaths/min", "{breaths}/min", "insp/min"], "/min"),
+            (&["%", "%{saturation}", "{x}%"], "%"),
+            (&["mmHg", "mm[Hg]", "mm[Hg]{systolic}"], "mm[Hg]"),
+            (&["°F", "[degF]"], "[degF]"),
+            (&["°C", "Cel"], "Cel"),
+            (&["lb", "[lb_av]"], "[lb_av]"),
+            (&["mg/dl", "mg/dL"], "mg/dL"),
+            (&["{steps}", "{}", "1"], "1"),
+        ] {
+            for spelling in spellings {
+                assert_eq!(Unit::from_ucum(spelling).map(Unit::ucum), Some(ucum), "{spelling}");
+            }
+        }
+        for none in ["", "C", "F", "{beats", "beats}", "{a}{b}", "/MIN", "mm", "stone", " /min"] {
+            assert_eq!(Unit::from_ucum(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn every_unit_is_known_by_its_code_and_measures_something() {
+        for unit in Unit::ALL {
+            assert_eq!(Unit::from_ucum(unit.ucum()), Some(unit));
+            let measures = |vital: &Vital| vital.accepted_units().any(|it| it == unit);
+            assert!(Vital::ALL.iter().any(measures), "{}", unit.ucum());
+        }
+        let accepted: Vec<_> = Vital::BodyTemperature.accepted_units().map(Unit::ucum).collect();
+        assert_eq!(accepted, ["Cel", "[degF]", "K"]);
     }
 }

@@ -252,7 +252,7 @@ impl Story {
         let sign = match word.parse().ok().and_then(Quantity::from_f64) {
             _ if word.starts_with('x') => 'x',
             _ if word.starts_with('~') => '~',
-            Some(value) if vital.zero_means_no_sensor() && value == Quantity::whole(0) => 'x',
+            Some(value) if vital.means_no_sensor(value, None) => 'x',
             Some(value) if !vital.plausible().contains(value) => '?',
             Some(value) => {
                 self.limits(vital).map(|rule| against(rule, value)).max().map_or('·', sign)

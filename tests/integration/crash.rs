@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use pulseward::engine::alerts::AlertEvent;
 use pulseward::engine::input::Event;
-use pulseward::engine::output::{Output, Reading};
+use pulseward::engine::output::Output;
 use pulseward::engine::{self, State};
 use pulseward::journal::{Entry, entry};
 
@@ -158,10 +158,7 @@ fn check_replay(entries: &[Arc<Entry>]) {
 /// The admitted readings in order, as text; whatever is not about receipt.
 fn readings(entries: &[Arc<Entry>]) -> Vec<String> {
     let told = |output: &Output| match output {
-        Output::Reading(reading) => {
-            let Reading { measured_at, patient, device, vital, value, quality } = reading;
-            Some(format!("{device} {patient} {measured_at} {vital} {value:?} {quality:?}"))
-        }
+        Output::Reading(reading) => Some(format!("{reading:?}")),
         _ => None,
     };
     outputs(entries, told)

@@ -45,6 +45,9 @@ fn entry(position: u64) -> Entry {
         vital: Vital::HeartRate,
         value: Value::Quantity(Quantity::whole(number)),
         quality: Quality::default(),
+        original: None,
+        interval: None,
+        measurement_id: 0,
     });
     let outputs = vec![reading; usize::from(filler % 4)];
     let input = Input { received_at, event: Event::Publish(publish) };

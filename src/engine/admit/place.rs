@@ -184,7 +184,7 @@ fn grade(decoded: &Decoded) -> Result<(Grade, Quality), (RejectReason, String)> 
         }
         Value::Quantity(quantity) => quantity,
     };
-    if quantity == Quantity::whole(0) && vital.zero_means_no_sensor() {
+    if vital.means_no_sensor(quantity, decoded.original) {
         return Ok((Grade::Missing(AbsentReason::SensorOff), Quality::NO_SENSOR));
     }
     let possible = vital.possible();

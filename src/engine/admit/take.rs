@@ -124,6 +124,9 @@ fn reading(wearing: &Wearing, placed: &Placed, timing: Timing) -> Reading {
         vital: placed.reading.vital,
         value: placed.reading.value,
         quality: placed.quality.with(late).with(mode),
+        original: placed.reading.original,
+        interval: placed.reading.interval,
+        measurement_id: placed.reading.measurement_id,
     }
 }
 

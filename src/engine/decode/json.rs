@@ -1,70 +1,59 @@
 //! The proto3 JSON mapping of `ReadingBatch` and `DeviceStatus`.
 //!
-//! 64-bit integers come as strings or numbers, enums as `VITAL_SPO2`, `spo2` or their number,
-//! quantities also as `"NaN"`, times as RFC 3339 with an offset, durations as `"60s"`. Field
-//! names may be `lowerCamelCase` or as in the proto file; `null` is a field's default; unknown
-//! fields are ignored. An enum name that nobody knows becomes a number that no enum has.
+//! One pass over the text: each field's value is noted as the text that it is and read once its
+//! object is complete, so that of a key given twice the last counts, and a value of the wrong kind
+//! refuses its own reading, by the field's name, and not its batch. Only what is not JSON, or wrong
+//! around the readings, makes the whole message malformed. Errors name the field or the place and
+//! never the text that stood there, for it may be a patient's.
 //!
-//! A reading that can't be read refuses itself and not its batch: only what surrounds the
-//! readings can make the whole message malformed. Errors name the place and never the text that
-//! stood there, for it may be a patient's.
+//! Field names may be `lowerCamelCase` or as in the proto file; `null` is a field's default; fields
+//! that the contract does not know are counted and ignored, whatever they hold. Two fields of one
+//! `oneof` exclude each other. See [`value`] for how values may be written.
 
-use std::borrow::Cow;
+mod object;
+mod value;
 
-use serde::{Deserialize, Deserializer, de};
+use std::fmt;
+
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserializer, de};
 use serde_json::value::RawValue;
 
-use crate::clock::Timestamp;
+use self::object::{Header, Reading, Status};
+use super::Parsed;
 use crate::proto::v1 as proto;
 
-/// The number of an enum name that nobody knows.
-const NOBODY: i32 = -1;
-
-/// A batch whose readings are read one by one.
-pub(super) struct Parsed {
-    /// The batch, without its readings.
-    pub(super) batch: proto::ReadingBatch,
-    /// Each reading, or where it could not be read.
-    pub(super) readings: Vec<Result<proto::Reading, String>>,
-}
-
-/// Reads a batch; an error says where it is none.
-pub(super) fn batch(bytes: &[u8]) -> Result<Parsed, String> {
-    let batch: Batch<'_> = serde_json::from_slice(bytes).map_err(|error| place(&error))?;
-    let read = |raw: &&RawValue| {
-        let reading: Result<Reading<'_>, _> = serde_json::from_str(raw.get());
-        reading.map(Reading::into_proto).map_err(|error| place(&error))
-    };
+/// Takes a batch apart; an error says where it is none.
+pub(super) fn batch(
+    bytes: &[u8],
+    readings_max: usize,
+) -> Result<Parsed<impl ExactSizeIterator<Item = Result<proto::Reading, String>>>, String> {
+    let readings = Readings { kept: Vec::new(), count: 0, most: readings_max, unknown_fields: 0 };
+    let mut batch = Batch { header: Header::default(), readings };
+    let unknown_fields = read(bytes, &mut batch)?;
+    let Batch { header, readings } = batch;
     Ok(Parsed {
-        readings: batch.readings.iter().map(read).collect(),
-        batch: proto::ReadingBatch {
-            boot_id: batch.boot_id.0,
-            first_seq: batch.first_seq.0,
-            sent_at: batch.sent_at.map(Time::into_proto),
-            base_time: batch.base_time.map(Time::into_proto),
-            clock_sync: batch.clock_sync.number("CLOCK_SYNC_", proto::ClockSync::from_str_name),
-            mode: batch.mode.number("MODE_", proto::Mode::from_str_name),
-            gateway: batch.gateway.into_owned(),
-            want_verdict: batch.want_verdict,
-            readings: Vec::new(),
-        },
+        header: header.into_proto()?,
+        readings: readings.kept.into_iter(),
+        readings_count: readings.count,
+        unknown_fields: unknown_fields.saturating_add(readings.unknown_fields),
     })
 }
 
 /// Reads a device's status; an error says where it is none.
 pub(super) fn status(bytes: &[u8]) -> Result<proto::DeviceStatus, String> {
-    let status: Status<'_> = serde_json::from_slice(bytes).map_err(|error| place(&error))?;
-    let event = |event: Enum<'_>| event.number("DEVICE_EVENT_", proto::DeviceEvent::from_str_name);
-    Ok(proto::DeviceStatus {
-        online: status.online,
-        boot_id: status.boot_id.0,
-        at: status.at.map(Time::into_proto),
-        gateway: status.gateway.into_owned(),
-        battery_percent: status.battery_percent.map(|percent| percent.0),
-        sensor_attached: status.sensor_attached,
-        event: status.event.map(event),
-        firmware: status.firmware.into_owned(),
-    })
+    let mut status = Status::default();
+    read(bytes, &mut status)?;
+    status.into_proto()
+}
+
+/// Reads the one object of a payload; returns how many of its fields are unknown.
+fn read<'de, O: Object<'de>>(bytes: &'de [u8], object: &mut O) -> Result<u32, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())?;
+    let mut json = serde_json::Deserializer::from_str(text);
+    let unknown_fields = Members(object).deserialize(&mut json).map_err(|error| place(&error))?;
+    json.end().map_err(|error| place(&error))?;
+    Ok(unknown_fields)
 }
 
 /// What is wrong, and where, without what stood there.
@@ -78,207 +67,202 @@ fn place(error: &serde_json::Error) -> String {
     format!("{what} at line {} column {}", error.line(), error.column())
 }
 
-/// A field's default where `null` stands.
-fn nullable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de> + Default,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+/// A field's value as it is written; `None` where the field is not.
+type Raw<'a> = Option<&'a RawValue>;
+
+/// An object of the contract, to be filled field by field.
+trait Object<'a> {
+    /// Where the value of the field `key` belongs; `None` if the object has no such field.
+    fn slot(&mut self, key: &str) -> Option<Slot<'_, 'a>>;
 }
 
-#[derive(Deserialize)]
-#[serde(bound(deserialize = "'de: 'a"))]
-struct Batch<'a> {
-    #[serde(default, alias = "bootId", deserialize_with = "nullable")]
-    boot_id: Uint64,
-    #[serde(default, alias = "firstSeq", deserialize_with = "nullable")]
-    first_seq: Uint64,
-    #[serde(default, alias = "sentAt")]
-    sent_at: Option<Time>,
-    #[serde(default, alias = "baseTime")]
-    base_time: Option<Time>,
-    #[serde(default, alias = "clockSync", borrow, deserialize_with = "nullable")]
-    clock_sync: Enum<'a>,
-    #[serde(default, borrow, deserialize_with = "nullable")]
-    mode: Enum<'a>,
-    #[serde(default, borrow, deserialize_with = "nullable")]
-    gateway: Cow<'a, str>,
-    #[serde(default, borrow, deserialize_with = "nullable")]
-    readings: Vec<&'a RawValue>,
-    #[serde(default, alias = "wantVerdict", deserialize_with = "nullable")]
-    want_verdict: bool,
+/// Where a value belongs.
+enum Slot<'s, 'a> {
+    Value(&'s mut Raw<'a>),
+    Readings(&'s mut Readings),
 }
 
-#[derive(Deserialize)]
-#[serde(bound(deserialize = "'de: 'a"))]
-struct Reading<'a> {
-    #[serde(default, alias = "measuredAt")]
-    measured_at: Option<Time>,
-    #[serde(default, alias = "offsetMs")]
-    offset_ms: Option<Int64>,
-    #[serde(default, borrow, deserialize_with = "nullable")]
-    vital: Enum<'a>,
-    #[serde(default)]
-    quantity: Option<Double>,
-    #[serde(default, borrow)]
-    consciousness: Option<Enum<'a>>,
-    #[serde(default, borrow)]
-    absent: Option<Enum<'a>>,
-    #[serde(default, borrow, deserialize_with = "nullable")]
-    unit: Cow<'a, str>,
-    #[serde(default, borrow, deserialize_with = "nullable")]
-    quality: Vec<Enum<'a>>,
-    #[serde(default, deserialize_with = "nullable")]
-    historical: bool,
-    #[serde(default, alias = "measurementId", deserialize_with = "nullable")]
-    measurement_id: Uint32,
-    #[serde(default)]
-    interval: Option<Span>,
+/// Reads the members of an object; returns how many are unknown.
+struct Members<'o, O>(&'o mut O);
+
+impl<'de, O: Object<'de>> DeserializeSeed<'de> for Members<'_, O> {
+    type Value = u32;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<u32, D::Error> {
+        deserializer.deserialize_map(self)
+    }
 }
 
-impl Reading<'_> {
-    fn into_proto(self) -> proto::Reading {
-        use proto::reading::{Measured, Value};
-        let measured = match (self.measured_at, self.offset_ms) {
-            (Some(at), _) => Some(Measured::MeasuredAt(at.into_proto())),
-            (None, Some(offset)) => Some(Measured::OffsetMs(offset.0)),
-            (None, None) => None,
-        };
-        let value = match (self.quantity, self.consciousness, self.absent) {
-            (Some(quantity), ..) => Some(Value::Quantity(quantity.0)),
-            (None, Some(level), _) => {
-                Some(Value::Consciousness(level.number("ACVPU_", proto::Acvpu::from_str_name)))
+impl<'de, O: Object<'de>> Visitor<'de> for Members<'_, O> {
+    type Value = u32;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<u32, A::Error> {
+        let mut unknown_fields = 0_u32;
+        while let Some(slot) = map.next_key_seed(Key(self.0))? {
+            match slot {
+                Some(Slot::Value(raw)) => *raw = Some(map.next_value()?),
+                Some(Slot::Readings(readings)) => map.next_value_seed(readings)?,
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                    unknown_fields = unknown_fields.saturating_add(1);
+                }
             }
-            (None, None, Some(reason)) => Some(Value::Absent(
-                reason.number("ABSENT_REASON_", proto::AbsentReason::from_str_name),
-            )),
-            (None, None, None) => None,
-        };
-        let quality = |flag: &Enum<'_>| flag.number("QUALITY_", proto::Quality::from_str_name);
-        proto::Reading {
-            measured,
-            vital: self.vital.number("VITAL_", proto::Vital::from_str_name),
-            value,
-            unit: self.unit.into_owned(),
-            quality: self.quality.iter().map(quality).collect(),
-            historical: self.historical,
-            measurement_id: self.measurement_id.0,
-            interval: self.interval.map(|span| span.0),
         }
+        Ok(unknown_fields)
     }
 }
 
-#[derive(Deserialize)]
-#[serde(bound(deserialize = "'de: 'a"))]
-struct Status<'a> {
-    #[serde(default, deserialize_with = "nullable")]
-    online: bool,
-    #[serde(default, alias = "bootId", deserialize_with = "nullable")]
-    boot_id: Uint64,
-    #[serde(default)]
-    at: Option<Time>,
-    #[serde(default, borrow, deserialize_with = "nullable")]
-    gateway: Cow<'a, str>,
-    #[serde(default, alias = "batteryPercent")]
-    battery_percent: Option<Uint32>,
-    #[serde(default, alias = "sensorAttached")]
-    sensor_attached: Option<bool>,
-    #[serde(default, borrow)]
-    event: Option<Enum<'a>>,
-    #[serde(default, borrow, deserialize_with = "nullable")]
-    firmware: Cow<'a, str>,
-}
+/// Finds the slot of a key.
+struct Key<'s, O>(&'s mut O);
 
-/// An enum by name or number.
-#[derive(Deserialize)]
-#[serde(untagged, bound(deserialize = "'de: 'a"))]
-enum Enum<'a> {
-    Number(i32),
-    Name(#[serde(borrow)] Cow<'a, str>),
-}
+impl<'s, 'de: 's, O: Object<'de>> DeserializeSeed<'de> for Key<'s, O> {
+    type Value = Option<Slot<'s, 'de>>;
 
-impl Default for Enum<'_> {
-    fn default() -> Self {
-        Self::Number(0)
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
     }
 }
 
-impl Enum<'_> {
-    fn number<E: Into<i32>>(&self, prefix: &str, from_name: impl Fn(&str) -> Option<E>) -> i32 {
-        match self {
-            Self::Number(number) => *number,
-            Self::Name(name) => from_name(name)
-                .or_else(|| from_name(&format!("{prefix}{}", name.to_ascii_uppercase())))
-                .map_or(NOBODY, Into::into),
+impl<'s, 'de: 's, O: Object<'de>> Visitor<'de> for Key<'s, O> {
+    type Value = Option<Slot<'s, 'de>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a field's name")
+    }
+
+    fn visit_str<E: de::Error>(self, key: &str) -> Result<Self::Value, E> {
+        Ok(self.0.slot(key))
+    }
+}
+
+/// The readings of a batch, up to a limit.
+struct Readings {
+    kept: Vec<Result<proto::Reading, String>>,
+    count: usize,
+    most: usize,
+    unknown_fields: u32,
+}
+
+impl<'de> DeserializeSeed<'de> for &mut Readings {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        (self.count, self.unknown_fields) = (0, 0);
+        self.kept.clear();
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for &mut Readings {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of readings")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while self.count < self.most {
+            let Some((reading, unknown_fields)) = seq.next_element_seed(Element)? else {
+                return Ok(());
+            };
+            self.count += 1;
+            self.unknown_fields = self.unknown_fields.saturating_add(unknown_fields);
+            self.kept.push(reading);
         }
-    }
-}
-
-/// A value that proto3 JSON allows to stand in quotes.
-#[derive(Deserialize)]
-#[serde(untagged, bound(deserialize = "'de: 'a"))]
-enum Quoted<'a, T: Deserialize<'a>> {
-    Bare(T),
-    Text(#[serde(borrow)] Cow<'a, str>),
-}
-
-fn quoted<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de> + std::str::FromStr,
-{
-    match Quoted::<T>::deserialize(deserializer)? {
-        Quoted::Bare(value) => Ok(value),
-        Quoted::Text(text) => text
-            .parse()
-            .map_err(|_| de::Error::invalid_value(de::Unexpected::Str(&text), &"a number")),
-    }
-}
-
-#[derive(Default, Deserialize)]
-#[serde(transparent)]
-struct Uint64(#[serde(deserialize_with = "quoted")] u64);
-
-#[derive(Default, Deserialize)]
-#[serde(transparent)]
-struct Uint32(#[serde(deserialize_with = "quoted")] u32);
-
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Int64(#[serde(deserialize_with = "quoted")] i64);
-
-/// Rust's parser of floats knows proto3's `NaN`, `Infinity` and `-Infinity`.
-#[derive(Deserialize)]
-#[serde(transparent)]
-struct Double(#[serde(deserialize_with = "quoted")] f64);
-
-struct Time(Timestamp);
-
-impl Time {
-    fn into_proto(self) -> prost_types::Timestamp {
-        let micros = self.0.micros();
-        prost_types::Timestamp {
-            seconds: micros.div_euclid(1_000_000),
-            nanos: i32::try_from(micros.rem_euclid(1_000_000) * 1000).expect("below 10^9"),
+        while seq.next_element::<IgnoredAny>()?.is_some() {
+            self.count += 1;
         }
+        Ok(())
     }
 }
 
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map(Self).map_err(de::Error::custom)
+/// One reading, or why it is none, and how many of its fields are unknown.
+struct Element;
+
+type ReadElement = (Result<proto::Reading, String>, u32);
+
+fn no_object<E>() -> Result<ReadElement, E> {
+    Ok((Err("the reading is not an object".to_owned()), 0))
+}
+
+impl<'de> DeserializeSeed<'de> for Element {
+    type Value = ReadElement;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<ReadElement, D::Error> {
+        deserializer.deserialize_any(self)
     }
 }
 
-struct Span(prost_types::Duration);
+impl<'de> Visitor<'de> for Element {
+    type Value = ReadElement;
 
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<'de, str>::deserialize(deserializer)?;
-        text.parse().map(Self).map_err(|_| {
-            de::Error::invalid_value(de::Unexpected::Str(&text), &"a duration such as \"60s\"")
-        })
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a reading")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<ReadElement, A::Error> {
+        let mut reading = Reading::default();
+        let unknown_fields = Members(&mut reading).visit_map(map)?;
+        Ok((reading.into_proto(), unknown_fields))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<ReadElement, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        no_object()
+    }
+
+    fn visit_unit<E>(self) -> Result<ReadElement, E> {
+        no_object()
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<ReadElement, E> {
+        no_object()
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<ReadElement, E> {
+        no_object()
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<ReadElement, E> {
+        no_object()
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<ReadElement, E> {
+        no_object()
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<ReadElement, E> {
+        no_object()
+    }
+}
+
+struct Batch<'a> {
+    header: Header<'a>,
+    readings: Readings,
+}
+
+impl<'a> Object<'a> for Batch<'a> {
+    fn slot(&mut self, key: &str) -> Option<Slot<'_, 'a>> {
+        let header = &mut self.header;
+        Some(Slot::Value(match key {
+            "readings" => return Some(Slot::Readings(&mut self.readings)),
+            "bootId" | "boot_id" => &mut header.boot_id,
+            "firstSeq" | "first_seq" => &mut header.first_seq,
+            "sentAt" | "sent_at" => &mut header.sent_at,
+            "baseTime" | "base_time" => &mut header.base_time,
+            "clockSync" | "clock_sync" => &mut header.clock_sync,
+            "mode" => &mut header.mode,
+            "gateway" => &mut header.gateway,
+            "wantVerdict" | "want_verdict" => &mut header.want_verdict,
+            _ => return None,
+        }))
     }
 }

@@ -1,6 +1,6 @@
 //! History: a request to a query, stored readings to an answer.
 
-use super::{Violations, wire_timestamp};
+use super::{Violations, wire_duration, wire_timestamp};
 use crate::engine::input::Sites;
 use crate::engine::output::Quality;
 use crate::engine::profile::Violation;
@@ -78,6 +78,7 @@ fn stored_reading(reading: &StoredReading) -> v1::StoredReading {
         Value::Consciousness(level) => WireValue::Consciousness(level as i32),
         Value::Absent(reason) => WireValue::Absent(reason as i32),
     };
+    let original_unit = reading.original.map(|(_, unit)| unit.ucum().to_owned());
     v1::StoredReading {
         measured_at: Some(wire_timestamp(reading.measured_at)),
         vital: i32::from(reading.vital.number()),
@@ -87,6 +88,10 @@ fn stored_reading(reading: &StoredReading) -> v1::StoredReading {
         device_id: reading.device.to_string(),
         received_at: Some(wire_timestamp(reading.received_at)),
         stored_at: Some(wire_timestamp(reading.stored_at)),
+        original_quantity: reading.original.map(|(quantity, _)| quantity.to_f64()),
+        original_unit: original_unit.unwrap_or_default(),
+        interval: reading.interval.map(wire_duration),
+        measurement_id: reading.measurement_id,
     }
 }
 
@@ -100,6 +105,7 @@ fn flags(quality: Quality) -> Vec<i32> {
         (Quality::CLOCK_AHEAD, ReadingFlag::ClockAhead),
         (Quality::TEST, ReadingFlag::Test),
         (Quality::DEMO, ReadingFlag::Demo),
+        (Quality::CLOCK_UNSET, ReadingFlag::ClockUnset),
     ]
     .into_iter()
     .filter_map(|(bit, flag)| quality.has(bit).then_some(flag as i32))
@@ -155,7 +161,7 @@ mod tests {
 
     #[test]
     fn each_bit_of_quality_has_its_flag() {
-        assert_eq!(flags(Quality(0b111_1111)), [1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(flags(Quality(0b1_0111_1111)), [1, 2, 3, 4, 5, 6, 7, 9]);
         assert_eq!(flags(Quality::LATE.with(Quality::DEMO)), [4, 7]);
     }
 }

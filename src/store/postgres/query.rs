@@ -28,7 +28,8 @@ const LIST_READINGS: &str = "
         WHERE p.patient_id = $1 AND ($2::text[] IS NULL OR s.site_id = ANY ($2))
     )
     SELECT page.measured_at, page.received_at, page.stored_at, page.value, page.device_key,
-           page.quality, page.vital, page.absent, d.device_id
+           page.quality, page.vital, page.absent, page.original_value, page.original_unit,
+           page.interval_us, page.measurement_id, d.device_id
     FROM patient
     LEFT JOIN LATERAL (
         SELECT found.*
@@ -40,16 +41,20 @@ const LIST_READINGS: &str = "
               AND r.measured_at >= $4 AND r.measured_at < $5
               AND (r.measured_at > $4 OR (r.vital, r.device_key) >= ($6, $7))
             ORDER BY r.measured_at, r.device_key, r.received_at, r.stored_at,
-                     r.absent, r.value, r.quality
+                     r.absent, r.value, r.quality, r.original_value, r.original_unit,
+                     r.interval_us, r.measurement_id
             LIMIT $8::bigint + $9
         ) found
         ORDER BY found.measured_at, found.vital, found.device_key, found.received_at,
-                 found.stored_at, found.absent, found.value, found.quality
+                 found.stored_at, found.absent, found.value, found.quality,
+                 found.original_value, found.original_unit, found.interval_us,
+                 found.measurement_id
         OFFSET $8 LIMIT $9
     ) page ON true
     LEFT JOIN pulseward.devices d USING (device_key)
     ORDER BY page.measured_at, page.vital, page.device_key, page.received_at,
-             page.stored_at, page.absent, page.value, page.quality";
+             page.stored_at, page.absent, page.value, page.quality, page.original_value,
+             page.original_unit, page.interval_us, page.measurement_id";
 
 struct PostgresHistory {
     pool: Pool,
@@ -144,6 +149,10 @@ fn reading(row: &Row) -> Result<Option<RawReading>, tokio_postgres::Error> {
         quality: row.try_get(5)?,
         vital: row.try_get(6)?,
         absent: row.try_get(7)?,
-        device: row.try_get(8)?,
+        original_value: row.try_get(8)?,
+        original_unit: row.try_get(9)?,
+        interval_us: row.try_get(10)?,
+        measurement_id: row.try_get(11)?,
+        device: row.try_get(12)?,
     }))
 }

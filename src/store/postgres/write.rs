@@ -22,10 +22,10 @@ use crate::clock::Timestamp;
 use crate::position::{Cursor, JournalId, Partition, Position};
 use crate::store::batch::Batch;
 use crate::store::database::{Failure, Session};
-use crate::store::row::{self, ReadingRow, Row, Table};
+use crate::store::row::{self, Beside, ReadingRow, Row, Table};
 
 /// The types of the columns of `readings`, in their order.
-const READING_TYPES: [Type; 9] = [
+const READING_TYPES: [Type; 13] = [
     Type::TIMESTAMPTZ,
     Type::TIMESTAMPTZ,
     Type::TIMESTAMPTZ,
@@ -35,6 +35,10 @@ const READING_TYPES: [Type; 9] = [
     Type::INT4,
     Type::INT2,
     Type::INT2,
+    Type::FLOAT8,
+    Type::TEXT,
+    Type::INT8,
+    Type::INT8,
 ];
 
 const READ_CURSOR: &str =
@@ -176,7 +180,8 @@ impl Statements {
         let stored_at = Time(stored_at);
         for ReadingRow { reading, received_at } in rows {
             let (value, absent) = row::value_columns(reading.value);
-            let values: [&(dyn ToSql + Sync); 9] = [
+            let beside = Beside::of(reading);
+            let values: [&(dyn ToSql + Sync); 13] = [
                 &Time(reading.measured_at),
                 &Time(*received_at),
                 &stored_at,
@@ -186,6 +191,10 @@ impl Statements {
                 &i32::from(reading.quality.0),
                 &i16::from(reading.vital.number()),
                 &absent,
+                &beside.original_value,
+                &beside.original_unit,
+                &beside.interval_us,
+                &beside.measurement_id,
             ];
             writer.as_mut().write(&values).await?;
         }

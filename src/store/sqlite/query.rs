@@ -28,11 +28,11 @@ const FIND_PATIENT: &str = "patient AS (
           AND (?2 IS NULL OR s.site_id IN (SELECT value FROM json_each(?2)))
     )";
 
-const ORDER: &str =
-    "measured_at, vital, device_key, received_at, stored_at, absent, value, quality";
+const ORDER: &str = "measured_at, vital, device_key, received_at, stored_at, absent, value, \
+     quality, original_value, original_unit, interval_us, measurement_id";
 /// The same within one vital. The planner would not see that it is, and leave the index aside.
-const ORDER_IN_VITAL: &str =
-    "r.measured_at, r.device_key, r.received_at, r.stored_at, r.absent, r.value, r.quality";
+const ORDER_IN_VITAL: &str = "r.measured_at, r.device_key, r.received_at, r.stored_at, r.absent, \
+     r.value, r.quality, r.original_value, r.original_unit, r.interval_us, r.measurement_id";
 
 struct SqliteHistory {
     path: PathBuf,
@@ -149,7 +149,8 @@ fn list_sql(page: &Page) -> String {
             found AS MATERIALIZED ({}),
             page AS (SELECT * FROM found ORDER BY {ORDER} LIMIT ?8 OFFSET ?7)
         SELECT page.measured_at, page.received_at, page.stored_at, page.value, page.device_key,
-               page.quality, page.vital, page.absent, d.device_id
+               page.quality, page.vital, page.absent, page.original_value, page.original_unit,
+           page.interval_us, page.measurement_id, d.device_id
         FROM patient LEFT JOIN page ON true LEFT JOIN devices d USING (device_key)
         ORDER BY {ORDER}",
         parts.join(" UNION ALL ")
@@ -205,7 +206,11 @@ fn reading(row: &Row<'_>) -> rusqlite::Result<Option<RawReading>> {
         quality: row.get(5)?,
         vital: row.get(6)?,
         absent: row.get(7)?,
-        device: row.get(8)?,
+        original_value: row.get(8)?,
+        original_unit: row.get(9)?,
+        interval_us: row.get(10)?,
+        measurement_id: row.get(11)?,
+        device: row.get(12)?,
     }))
 }
 

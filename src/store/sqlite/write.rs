@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::position::{Cursor, JournalId, Partition, Position};
 use crate::store::batch::Batch;
 use crate::store::database::{Failure, Session};
-use crate::store::row::{self, Cell, ReadingRow, Row, Table};
+use crate::store::row::{self, Beside, Cell, ReadingRow, Row, Table};
 
 const READ_CURSOR: &str = "SELECT journal_id, position FROM journal_cursor WHERE partition = ?1";
 
@@ -142,6 +142,7 @@ fn insert_readings(
     let mut statement = transaction.prepare_cached(&row::READINGS.insert_sql("", '?'))?;
     for ReadingRow { reading, received_at } in rows {
         let (value, absent) = row::value_columns(reading.value);
+        let beside = Beside::of(reading);
         statement.execute(params![
             reading.measured_at.micros(),
             received_at.micros(),
@@ -152,6 +153,10 @@ fn insert_readings(
             reading.quality.0,
             reading.vital.number(),
             absent,
+            beside.original_value,
+            beside.original_unit,
+            beside.interval_us,
+            beside.measurement_id,
         ])?;
     }
     Ok(())

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use proptest::collection::vec;
+use proptest::option;
 use proptest::prelude::*;
+use proptest::sample;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use pulseward::clock::Timestamp;
@@ -11,7 +13,7 @@ use pulseward::engine::input::Sites;
 use pulseward::engine::output::{Output, Quality, Reading};
 use pulseward::store::{History, HistoryError, ReadingsQuery, StoredReading, open_history};
 use pulseward::vitals::{
-    AbsentReason, Acvpu, DeviceKey, PatientKey, Quantity, SiteId, Value, Vital,
+    AbsentReason, Acvpu, DeviceKey, PatientKey, Quantity, SiteId, Unit, Value, Vital,
 };
 
 use super::on_both;
@@ -49,14 +51,22 @@ fn any_reading() -> impl Strategy<Value = Reading> {
         }),
     ];
     // Two days, so that pages cross the border of a partition.
-    (-20..20_i64, 0..2_u32, 0..2_u32, 0..3_u16, value).prop_map(
-        |(hours, patient, device, quality, (vital, value))| Reading {
+    let original = option::of((1..10_000_i64, sample::select(&Unit::ALL[..])));
+    let original = original
+        .prop_map(|it| it.map(|(count, unit)| (Quantity::from_ten_thousandths(count), unit)));
+    let interval = option::of((1..90_000_000_000_u64).prop_map(Duration::from_micros));
+    let beside = (original, interval, 0..3_u32);
+    (-20..20_i64, 0..2_u32, 0..2_u32, 0..3_u16, value, beside).prop_map(
+        |(hours, patient, device, quality, (vital, value), beside)| Reading {
             measured_at: at(hours),
             patient: PatientKey(patient),
             device: DeviceKey(device),
             vital,
             value,
             quality: Quality(quality),
+            original: beside.0,
+            interval: beside.1,
+            measurement_id: beside.2,
         },
     )
 }
@@ -69,7 +79,8 @@ fn at(hours: i64) -> Timestamp {
 type Seen = (Timestamp, Vital, String, String, u16);
 
 fn seen(reading: &StoredReading) -> Seen {
-    let value = format!("{:?}", reading.value);
+    let StoredReading { value, original, interval, measurement_id, .. } = reading;
+    let value = format!("{value:?} {original:?} {interval:?} {measurement_id}");
     (reading.measured_at, reading.vital, reading.device.to_string(), value, reading.quality.0)
 }
 
@@ -82,7 +93,8 @@ fn expected(readings: &[Reading], query: &ReadingsQuery) -> Vec<Seen> {
     });
     let mut seen: Vec<Seen> = wanted
         .map(|reading| {
-            let value = format!("{:?}", reading.value);
+            let Reading { value, original, interval, measurement_id, .. } = reading;
+            let value = format!("{value:?} {original:?} {interval:?} {measurement_id}");
             let device = format!("d-{}", reading.device);
             (reading.measured_at, reading.vital, device, value, reading.quality.0)
         })
@@ -153,6 +165,9 @@ on_both! {
                 vital: Vital::HeartRate,
                 value: Value::Quantity(Quantity::whole(n)),
                 quality: Quality::default(),
+                original: None,
+                interval: None,
+                measurement_id: 0,
             })
         };
         let first: Vec<_> = (0..10).map(|n| of_p0(0, 100 - n)).collect();
@@ -211,6 +226,9 @@ on_both! {
             vital: Vital::BodyTemperature,
             value: Value::Quantity(Quantity::from_ten_thousandths(360_500)),
             quality: Quality::LATE.with(Quality::CLOCK_AHEAD),
+            original: None,
+            interval: None,
+            measurement_id: 0,
         };
         running.stored(source.commit(vec![vec![Output::Reading(reading)]])).await;
         let found = pages(&*open_history(&store.settings()), all_of("p-1")).await;

@@ -131,7 +131,17 @@ fn reject(index: Option<u32>, reason: RejectReason) -> Output {
 
 fn says(vital: Vital, value: Value, quality: Quality) -> Output {
     let (patient, device) = (PatientKey(0), DeviceKey(0));
-    Output::Reading(Reading { measured_at: noon(), patient, device, vital, value, quality })
+    Output::Reading(Reading {
+        measured_at: noon(),
+        patient,
+        device,
+        vital,
+        value,
+        quality,
+        original: None,
+        interval: None,
+        measurement_id: 0,
+    })
 }
 
 on_both! {
@@ -354,7 +364,7 @@ on_both! {
         let mut source = Source::new();
         let mut running = Running::start(store.settings(), &source.journal);
         let late = Quality::IMPLAUSIBLE.with(Quality::LATE);
-        let all = Quality(0b111_1111);
+        let all = Quality(0b1_1111_1111);
         source.commit(vec![registry(), vec![
             says(Vital::BodyTemperature, Value::Quantity(Quantity::from_ten_thousandths(360_500)), late),
             says(Vital::Consciousness, Value::Consciousness(Acvpu::Confusion), all),
@@ -366,7 +376,7 @@ on_both! {
         let expected = [
             "north p-0 d-0 body_temperature 36.05 Cel NULL NULL implausible,late",
             "north p-0 d-0 consciousness 2 1 confusion NULL \
-             questionable,implausible,no_sensor,late,clock_ahead,test,demo",
+             questionable,implausible,no_sensor,late,clock_ahead,test,demo,amended,clock_unset",
             "north p-0 d-0 spo2 NULL % NULL sensor_off ",
         ];
         assert_eq!(store.lines(named).await, expected);
@@ -395,6 +405,9 @@ async fn a_late_day_gets_its_partition_and_the_days_ahead_have_theirs() {
             vital: Vital::HeartRate,
             value: Value::Quantity(Quantity::whole(60)),
             quality: Quality::LATE,
+            original: None,
+            interval: None,
+            measurement_id: 0,
         })
     };
     let days = ["2025-12-31T23:59:59.999999Z", "2026-01-01T00:00:00Z", "2024-02-29T12:00:00Z"];

@@ -100,6 +100,9 @@ pub(crate) fn reading(n: u32) -> Reading {
         vital: Vital::ALL[n as usize % 13],
         value: Value::Quantity(Quantity::from_ten_thousandths(i64::from(n))),
         quality: Quality::default(),
+        original: None,
+        interval: None,
+        measurement_id: 0,
     }
 }
 

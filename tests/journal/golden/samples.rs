@@ -24,7 +24,7 @@ use pulseward::engine::profile::{
 use pulseward::journal::entry::Entry;
 use pulseward::vitals::{
     AbsentReason, Acvpu, DeviceEvent, DeviceId, DeviceKey, PatientId, PatientKey, Priority,
-    Quantity, RuleId, SiteId, SiteKey, Value, Vital,
+    Quantity, RuleId, SiteId, SiteKey, Unit, Value, Vital,
 };
 use uuid::Uuid;
 
@@ -68,9 +68,31 @@ fn publish(encoding: Option<Encoding>, payload: &'static str) -> Event {
 }
 
 fn reading(vital: Vital, value: Value) -> Output {
-    let quality = Quality::LATE.with(Quality::DEMO);
-    let (patient, device) = (PatientKey(3), DeviceKey(70_000));
-    Output::Reading(Reading { measured_at: at(-5), patient, device, vital, value, quality })
+    Output::Reading(Reading {
+        measured_at: at(-5),
+        patient: PatientKey(3),
+        device: DeviceKey(70_000),
+        vital,
+        value,
+        quality: Quality::LATE.with(Quality::DEMO),
+        original: None,
+        interval: None,
+        measurement_id: 0,
+    })
+}
+
+fn with_all_it_can_carry() -> Output {
+    Output::Reading(Reading {
+        measured_at: at(-5),
+        patient: PatientKey(3),
+        device: DeviceKey(70_000),
+        vital: Vital::Steps,
+        value: Value::Quantity(Quantity::whole(412)),
+        quality: Quality::CLOCK_UNSET,
+        original: Some((Quantity::from_ten_thousandths(986_000), Unit::Fahrenheit)),
+        interval: Some(Duration::from_millis(900_500)),
+        measurement_id: 300,
+    })
 }
 
 const SUSTAINED: Sustained =
@@ -507,6 +529,7 @@ fn outputs() -> Vec<(&'static str, Entry)> {
         reading(Vital::BodyTemperature, Value::Quantity(Quantity::from_ten_thousandths(368_500))),
         reading(Vital::Consciousness, Value::Consciousness(Acvpu::Voice)),
         reading(Vital::Steps, Value::Absent(AbsentReason::SensorOff)),
+        with_all_it_can_carry(),
     ];
     vec![
         ("readings", led_to(readings)),
