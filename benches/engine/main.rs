@@ -16,11 +16,11 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
 mod checkpoint;
+mod timing;
 mod ward;
 
 use std::fs;
 use std::hint::black_box;
-use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -28,6 +28,7 @@ use hdrhistogram::Histogram;
 use pulseward::engine;
 use pulseward::engine::input::Input;
 
+use self::timing::{Turns, machine, running_for};
 use self::ward::{Load, PANEL, Ward};
 
 const SIZES: [u32; 3] = [1_000, 100_000, 1_000_000];
@@ -42,6 +43,7 @@ fn main() -> Result<()> {
     let most = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
     let most: u32 = most.map_or(Ok(SIZES[2]), |most| most.parse()).context("PATIENTS")?;
     let sizes: Vec<u32> = SIZES.into_iter().filter(|size| *size <= most).collect();
+    println!("{}", machine());
     loads();
     let mut wards = enroll(&sizes)?;
     sizes_in_turns(&mut wards);
@@ -59,8 +61,8 @@ fn loads() {
         for readings in [PANEL, 5 * PANEL] {
             let mut ward = Ward::new(SIZES[0], readings, load);
             ward.deteriorate(load);
-            let turns = (0..TURNS).map(|_| turn(&mut ward, load)).collect();
-            println!("{name:<24} {readings:>2} a message: {}", Turns(turns));
+            let turns: Turns = (0..TURNS).map(|_| turn(&mut ward, load)).collect();
+            println!("{name:<24} {readings:>2} a message: {turns}");
         }
     }
 }
@@ -90,7 +92,7 @@ fn sizes_in_turns(wards: &mut [Ward]) {
         }
     }
     for (turns, ward) in turns.into_iter().zip(wards) {
-        println!("{:>9} patients: {}", ward.patients(), Turns(turns));
+        println!("{:>9} patients: {}", ward.patients(), turns.into_iter().collect::<Turns>());
     }
 }
 
@@ -111,34 +113,6 @@ fn turn(ward: &mut Ward, load: Load) -> f64 {
     }
     let applied = messages.div_ceil(MESSAGES) * MESSAGES;
     took.as_secs_f64() * 1e9 / f64::from(applied * ward.readings())
-}
-
-/// How long this thread has been running on a processor, where the system tells; else wall time.
-fn running_for() -> Duration {
-    static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
-    // The system counts at every switch of threads, and in between only now and then.
-    std::thread::yield_now();
-    let nanos = fs::read_to_string("/proc/thread-self/schedstat")
-        .ok()
-        .and_then(|text| text.split(' ').next()?.parse().ok());
-    nanos.map_or_else(|| BEGAN.elapsed(), Duration::from_nanos)
-}
-
-/// Nanoseconds a reading in each turn.
-struct Turns(Vec<f64>);
-
-impl std::fmt::Display for Turns {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut sorted = self.0.clone();
-        sorted.sort_by(f64::total_cmp);
-        let (fastest, median) = (sorted[0], sorted[sorted.len() / 2]);
-        write!(
-            f,
-            "{median:>6.0} ns a reading ({:.2} M readings/s), fastest {fastest:.0} ns ({:.2} M/s)",
-            1e3 / median,
-            1e3 / fastest
-        )
-    }
 }
 
 /// How long single messages take.
