@@ -23,6 +23,7 @@ mod monitoring;
 mod outage;
 pub mod output;
 mod patient;
+mod poison;
 pub mod profile;
 mod registry;
 mod rules;
@@ -78,12 +79,14 @@ fn dispatch(
         Event::Tick => {}
         Event::Started { last_alive } => ingest::started(state, *last_alive, now, outputs),
         Event::Link(link) => ingest::link(state, *link, now, outputs),
+        Event::Intake(intake) => ingest::intake(state, *intake, now),
         Event::Settings(settings) => state.general.settings = settings.clone(),
         Event::Publish(publish) => receive(state, publish, now, outputs),
         Event::Reconcile(told) => reconcile::reconcile(state, told, now, outputs),
         Event::Command(command) => {
             return Some(registry::execute(state, command, now, outputs));
         }
+        Event::Poisoned(poisoned) => return poison::refuse(state, poisoned, now, outputs),
     }
     None
 }

@@ -34,7 +34,7 @@ pub use self::view::{Change, EventRef, Snapshot};
 use self::watcher::Watcher;
 pub use self::watcher::{Ended, Heartbeat, Lagged, Update, Watch};
 use crate::clock::Clock;
-use crate::engine::input::{Event, Link};
+use crate::engine::input::{Event, Intake, Link};
 use crate::journal::{self, Entry, Follower, Journal};
 use crate::partition::Backlog;
 use crate::position::{OutputId, Position};
@@ -70,7 +70,11 @@ pub struct Hub {
     view: View,
     watchers: Vec<Watcher>,
     joins: mpsc::Receiver<Join>,
-    /// Whether the broker is connected, by what the journal says; told to who asks.
+    /// Whether the link to the broker is up, by what the journal says.
+    is_linked: bool,
+    /// Whether messages are left to the broker, by what the journal says.
+    is_held: bool,
+    /// Whether messages come from the broker; told to who asks.
     ingest_connected: watch::Sender<bool>,
     clock: Arc<dyn Clock>,
     /// How far behind the partition is.
@@ -105,11 +109,22 @@ impl Hub {
         let watchers = Vec::new();
         // Every connection is an input, so that one of an earlier run says nothing.
         let (ingest_connected, _) = watch::channel(false);
-        let hub = Self { follower, view, watchers, joins, ingest_connected, clock, backlog };
+        let (is_linked, is_held) = (false, false);
+        let hub = Self {
+            follower,
+            view,
+            watchers,
+            joins,
+            is_linked,
+            is_held,
+            ingest_connected,
+            clock,
+            backlog,
+        };
         Ok((hub, handle))
     }
 
-    /// Whether the broker is connected, now and later.
+    /// Whether messages come from the broker, now and later: the link is up, and they are taken.
     #[must_use]
     pub fn ingest_connected(&self) -> watch::Receiver<bool> {
         self.ingest_connected.subscribe()
@@ -137,11 +152,7 @@ impl Hub {
 
     fn follow(&mut self, entries: &[Arc<Entry>]) {
         for entry in entries {
-            match entry.input.event {
-                Event::Link(Link::Up { .. }) => drop(self.ingest_connected.send_replace(true)),
-                Event::Link(Link::Down) => drop(self.ingest_connected.send_replace(false)),
-                _ => {}
-            }
+            self.look_at_ingest(&entry.input.event);
             for event in self.view.follow(entry) {
                 self.watchers.retain(|watcher| watcher.offer(&event));
             }
@@ -156,6 +167,17 @@ impl Hub {
             }
             self.count_watchers();
         }
+    }
+
+    fn look_at_ingest(&mut self, event: &Event) {
+        match event {
+            Event::Started { .. } => (self.is_linked, self.is_held) = (false, false),
+            Event::Link(Link::Up { .. }) => self.is_linked = true,
+            Event::Link(Link::Down) => self.is_linked = false,
+            Event::Intake(intake) => self.is_held = *intake == Intake::Held,
+            _ => return,
+        }
+        self.ingest_connected.send_replace(self.is_linked && !self.is_held);
     }
 
     fn join(&mut self, join: Join) {

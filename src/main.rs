@@ -12,6 +12,7 @@ use clap::Parser as _;
 use pulseward::cli::{Arguments, Command};
 use pulseward::config::{self, Config};
 use pulseward::service::{self, Service};
+use pulseward::telemetry::Metrics;
 use pulseward::{profile_admin, profile_file, telemetry};
 use tokio_util::sync::CancellationToken;
 
@@ -103,14 +104,29 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 fn serve(config: Config) -> anyhow::Result<()> {
     telemetry::install_log(&config.log)?;
     let metrics = telemetry::install_metrics()?;
-    runtime()?.block_on(async {
-        let stop = CancellationToken::new();
-        let service = Service::build(&config, metrics).await?.run(stop.clone());
-        tokio::pin!(service);
-        tokio::select! {
-            ended = &mut service => return Ok(ended?),
-            signal = service::stop_at_signal(stop) => signal?,
-        }
-        Ok(service.await?)
-    })
+    let runtime = runtime()?;
+    let served = runtime.block_on(run(&config, metrics));
+    // Only a start that was cut short leaves something behind that still runs: it reads the
+    // journal, and nobody waits for it.
+    runtime.shutdown_background();
+    served
+}
+
+async fn run(config: &Config, metrics: Metrics) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    let signal = service::stop_at_signal(stop.clone());
+    tokio::pin!(signal);
+    // Listened for from the first: recovering from a long journal takes a while.
+    let service = tokio::select! {
+        biased;
+        signal = &mut signal => return Ok(signal?),
+        service = Service::build(config, metrics) => service?,
+    };
+    let service = service.run(stop);
+    tokio::pin!(service);
+    tokio::select! {
+        ended = &mut service => return Ok(ended?),
+        signal = signal => signal?,
+    }
+    Ok(service.await?)
 }

@@ -62,6 +62,11 @@ pub struct Settings {
     /// message somewhat too large is refused with a reason. The broker discards a still larger
     /// one unseen, as MQTT 5 demands.
     pub payload_bytes_max: u32,
+    /// Bytes of messages that may be on their way from the broker to the engine, with topics and
+    /// correlation data. Default 64 MiB: some seconds of a busy house, where the inbox alone, full
+    /// of the largest messages, would hold gigabytes. At the limit nothing more is read, and the
+    /// broker waits. The largest message always fits.
+    pub admitted_bytes_max: u32,
     /// A broker that is silent for longer than this is given up. Default 30 s.
     pub keep_alive: Duration,
     /// How long an attempt to connect may take. Default 5 s.
@@ -88,6 +93,7 @@ impl Settings {
             receive_maximum: NonZeroU16::new(1024).expect("1024 is not zero"),
             session_expiry: Duration::from_secs(24 * 60 * 60),
             payload_bytes_max: 2 << 20,
+            admitted_bytes_max: 64 << 20,
             keep_alive: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(5),
             reconnect_min: Duration::from_millis(100),

@@ -11,15 +11,28 @@
 //! happens when it is due, also while nothing arrives. A failed commit or a panic of the
 //! engine ends the run with an error; what was not acknowledged comes again.
 //!
+//! An input on which the engine panics is set aside ([`Quarantine`]) before the run ends. When it
+//! comes again, the next run gives the engine [`Event::Poisoned`] in its place, an input like any
+//! other: it becomes a refusal and an alert, is acknowledged, and the line goes on.
+//!
+//! When no more than the reserve of the journal is left, messages wait, unacknowledged, and the
+//! engine is told so by an input ([`Event::Intake`]), because a patient whose messages we do not
+//! take is not silent. Commands, and what is due because time passes, go on.
+//!
 //! Checkpoints are taken along the way: begun when enough was journaled, gathered a bounded number
 //! of rows between batches, and written by the committer. [`recover`] leads from the last one and
 //! the entries behind it to the state at the journal's end.
 
 mod backlog;
 mod commit;
+mod error;
+mod guard;
 mod inbox;
 mod line;
+mod quarantine;
 mod recover;
+#[cfg(test)]
+mod tests;
 mod told;
 
 use std::sync::Arc;
@@ -30,18 +43,25 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::backlog::Backlog;
 use self::commit::Committer;
+pub use self::error::Error;
+pub use self::guard::{Apply, Guard};
+use self::inbox::Inbox;
 use self::line::Line;
+pub use self::quarantine::Quarantine;
 pub use self::recover::{Recovered, recover};
 use crate::clock::{Clock, Timestamp};
 use crate::engine::input::{Command, Event, Settings};
 use crate::engine::output::Reply;
 use crate::journal::Writer;
-use crate::mqtt::delivery::{Acknowledgement, Delivery};
+use crate::mqtt::delivery::{Acknowledgement, Admission, Delivery};
 use crate::position::Position;
 
-/// Inputs waiting for the engine. Full, it makes the source wait, which stops the broker at its
-/// receive maximum, and makes commands wait; nothing is shed.
-const INBOX_MAX: usize = 4096;
+/// Deliveries waiting for the engine; their bytes are bounded by the source. Full, it makes the
+/// source wait, which stops the broker at its receive maximum; nothing is shed.
+const DELIVERIES_MAX: usize = 4096;
+/// Commands waiting for the engine. Full, it makes their callers wait, which are as many as gRPC
+/// serves at a time; nothing is shed.
+const COMMANDS_MAX: usize = 256;
 /// Batches between engine and committer: one being written, one waiting. More would only delay
 /// acknowledgements.
 const BATCHES_MAX: usize = 1;
@@ -52,6 +72,9 @@ pub struct Work {
     received_at: Timestamp,
     event: Event,
     completion: Completion,
+    /// The room that a message takes, given back once it is applied: from then on what there is of
+    /// it is bounded by batches.
+    admission: Option<Admission>,
 }
 
 /// Who is told, and how, once an input is durable.
@@ -62,11 +85,18 @@ enum Completion {
     Answer(oneshot::Sender<Reply>),
 }
 
+impl Work {
+    /// Whether it is something that a broker may keep for us.
+    const fn is_message(&self) -> bool {
+        matches!(self.event, Event::Publish(_))
+    }
+}
+
 impl From<Delivery> for Work {
     fn from(delivery: Delivery) -> Self {
-        let Delivery { received_at, event, acknowledgement } = delivery;
+        let Delivery { received_at, event, acknowledgement, admission } = delivery;
         let completion = acknowledgement.map_or(Completion::Nobody, Completion::Acknowledge);
-        Self { received_at, event, completion }
+        Self { received_at, event, completion, admission }
     }
 }
 
@@ -79,7 +109,7 @@ pub struct Closed;
 /// does, so that a caller who never goes away can't hold up its end.
 #[derive(Clone)]
 pub struct Handle {
-    inbox: mpsc::WeakSender<Work>,
+    commands: mpsc::WeakSender<Work>,
     clock: Arc<dyn Clock>,
 }
 
@@ -96,44 +126,13 @@ impl Handle {
             received_at: self.clock.now(),
             event: Event::Command(Box::new(command)),
             completion: Completion::Answer(answer),
+            admission: None,
         };
-        let inbox = self.inbox.upgrade().ok_or(Closed)?;
-        inbox.send(work).await.map_err(|_| Closed)?;
-        drop(inbox);
+        let commands = self.commands.upgrade().ok_or(Closed)?;
+        commands.send(work).await.map_err(|_| Closed)?;
+        drop(commands);
         answered.await.map_err(|_| Closed)
     }
-}
-
-/// Why a partition ended before its inputs did.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The journal could not be written or read.
-    #[error("keeping the journal")]
-    Journal(#[from] crate::journal::Error),
-    /// A checkpoint could not be read.
-    #[error("restoring the checkpoint")]
-    Restore(#[from] crate::engine::snapshot::RestoreError),
-    /// A checkpoint blob is of a kind that this service doesn't know.
-    #[error("the checkpoint holds a blob of the unknown kind {kind:#04x}")]
-    UnknownBlob {
-        /// The kind.
-        kind: u8,
-    },
-    /// A thread could not be started.
-    #[error("starting the {thread} thread")]
-    Spawn {
-        /// Which.
-        thread: &'static str,
-        /// What went wrong.
-        #[source]
-        source: std::io::Error,
-    },
-    /// A thread panicked: our own bug. What was not committed comes again after the restart.
-    #[error("the {thread} thread panicked")]
-    Panicked {
-        /// Which.
-        thread: &'static str,
-    },
 }
 
 /// A partition ready to run.
@@ -142,9 +141,9 @@ pub struct Partition {
     writer: Writer,
     settings: Settings,
     stored: watch::Receiver<Position>,
-    inbox: mpsc::Receiver<Work>,
+    inbox: Inbox,
     backlog: Arc<Backlog>,
-    /// The service is stopping: a full journal is no longer waited for.
+    /// The service is stopping: messages that are held go back to the broker.
     stopping: CancellationToken,
     clock: Arc<dyn Clock>,
 }
@@ -161,38 +160,46 @@ pub struct Surroundings {
     pub clock: Arc<dyn Clock>,
 }
 
+/// The ways into a partition, which runs until all of them are gone.
+pub struct Inlets {
+    /// For the source. Messages wait in it while the journal is full.
+    pub deliveries: mpsc::Sender<Work>,
+    /// For commands, by [`handle`]. Holding it keeps the partition open for them.
+    pub commands: mpsc::Sender<Work>,
+}
+
 impl Partition {
-    /// Puts the parts together. The sender is the way in: for the source as it is, for commands
-    /// by [`handle`].
+    /// Puts the parts together.
     #[must_use]
     pub fn new(
         recovered: Recovered,
         writer: Writer,
         settings: Settings,
         surroundings: Surroundings,
-    ) -> (Self, mpsc::Sender<Work>) {
-        let (sender, inbox) = mpsc::channel(INBOX_MAX);
+    ) -> (Self, Inlets) {
+        let (deliveries, delivered) = mpsc::channel(DELIVERIES_MAX);
+        let (commands, commanded) = mpsc::channel(COMMANDS_MAX);
+        let inbox = Inbox::new(delivered, commanded);
         let Surroundings { stored, backlog, stopping, clock } = surroundings;
         let partition =
             Self { recovered, writer, settings, stored, inbox, backlog, stopping, clock };
-        (partition, sender)
+        (partition, Inlets { deliveries, commands })
     }
 
-    /// Runs until every sender of the inbox is gone and everything is committed, the last
+    /// Runs until every inlet is gone and everything is committed, the last
     /// checkpoint included.
     ///
     /// # Errors
     /// [`Error`] if the journal fails or a thread panics; inputs not committed by then are not
-    /// acknowledged.
+    /// acknowledged. [`Error::Poisoned`] if the next run can go on behind the input to blame.
     pub async fn run(self) -> Result<(), Error> {
         let Self { recovered, writer, settings, stored, inbox, backlog, stopping, clock } = self;
         let (batches, to_commit) = std::sync::mpsc::sync_channel(BATCHES_MAX);
-        let line = Line::new(recovered, inbox, batches, Arc::clone(&backlog), clock);
-        let engine = spawn("engine", move || {
-            line.run(settings);
-            Ok(())
-        })?;
-        let committer = Committer::new(writer, stored, backlog, stopping);
+        // It says first whether there is room.
+        let committer = Committer::new(writer, stored, Arc::clone(&backlog));
+        let surroundings = line::Surroundings { backlog, stopping, clock };
+        let line = Line::new(recovered, inbox, batches, surroundings);
+        let engine = spawn("engine", move || line.run(settings))?;
         let committer = spawn("committer", move || committer.run(to_commit))?;
         // The committer first: if it fails, the engine finds its channel closed and ends too.
         let committed = join("committer", committer).await;
@@ -200,10 +207,10 @@ impl Partition {
     }
 }
 
-/// The way in for commands, beside the source.
+/// The way in for commands.
 #[must_use]
-pub fn handle(inbox: &mpsc::Sender<Work>, clock: Arc<dyn Clock>) -> Handle {
-    Handle { inbox: inbox.downgrade(), clock }
+pub fn handle(commands: &mpsc::Sender<Work>, clock: Arc<dyn Clock>) -> Handle {
+    Handle { commands: commands.downgrade(), clock }
 }
 
 type Outcome = Result<(), Error>;

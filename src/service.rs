@@ -37,7 +37,7 @@ use crate::config::Config;
 use crate::hub::{self, Hub};
 use crate::mqtt::publisher::{self, Publisher};
 use crate::mqtt::session::Session;
-use crate::partition::{self, Backlog, Partition, Surroundings, Work};
+use crate::partition::{self, Backlog, Guard, Inlets, Partition, Quarantine, Surroundings, Work};
 use crate::readiness::{Part, Readiness};
 use crate::telemetry::Metrics;
 use crate::{grpc, http, journal, store};
@@ -113,9 +113,10 @@ impl Service {
             clock: Arc::clone(&clock),
         };
         let bounds = settings::ingest(&config.ingest);
-        let (partition, inbox) = Partition::new(recovered, opened.writer, bounds, surroundings);
+        let (partition, Inlets { deliveries, commands: inbox }) =
+            Partition::new(recovered, opened.writer, bounds, surroundings);
         let commands = Arc::new(Desk::new(partition::handle(&inbox, Arc::clone(&clock))));
-        let session = Session::new(mqtt.clone(), clock, inbox.clone());
+        let session = Session::new(mqtt.clone(), clock, deliveries);
         let (given, publisher) = publisher::channel(mqtt);
         let verdicts = VerdictFeed::new(journal.follow(at)?, given);
         let tally = Tally::new(journal.follow(at)?);
@@ -206,7 +207,8 @@ async fn recover(
 ) -> Result<(journal::Opened, partition::Recovered), Error> {
     let recovering = tokio::task::spawn_blocking(move || {
         let mut opened = journal::open(&settings)?;
-        let recovered = partition::recover(&opened.journal, opened.checkpoint.take())?;
+        let guard = Guard::new(Quarantine::open(&settings.dir)?);
+        let recovered = partition::recover(&opened.journal, opened.checkpoint.take(), guard)?;
         Ok((opened, recovered))
     });
     recovering.await.unwrap_or(Err(Error::Panicked { stage: "recovery" }))
@@ -245,6 +247,9 @@ async fn supervise(
             part.not_ready(format!("stopping, because {stage} has ended"));
             stopping.cancel();
         }
-        outcome = outcome.and(result);
+        outcome = match (outcome, result) {
+            (Err(first), Err(cause)) if first.is_consequence() => Err(cause),
+            (outcome, result) => outcome.and(result),
+        };
     }
 }

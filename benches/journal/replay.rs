@@ -11,7 +11,7 @@ use pulseward::engine::input::{Event, Input};
 use pulseward::engine::output::Output;
 use pulseward::engine::snapshot::Captured;
 use pulseward::journal::{self, BlobKey, Entry, Opened, Record, Settings, Writer};
-use pulseward::partition;
+use pulseward::partition::{self, Guard, Quarantine};
 use pulseward::position::Position;
 
 use super::ward::{Load, PANEL, Ward};
@@ -78,9 +78,10 @@ pub(crate) fn engine(dir: &Path) -> Result<()> {
     }
     let begin = Instant::now();
     let Opened { journal, checkpoint, writer: _writer } = journal::open(&Settings::new(dir))?;
+    let guard = Guard::new(Quarantine::open(dir)?);
     let opened = begin.elapsed();
     let begin = Instant::now();
-    let recovered = partition::recover(&journal, checkpoint)?;
+    let recovered = partition::recover(&journal, checkpoint, guard)?;
     let took = begin.elapsed();
     anyhow::ensure!(recovered.position == journal.last(), "recovered to the end");
     let readings = u64::from(MESSAGES) * u64::from(ward.readings());

@@ -101,7 +101,8 @@ pub struct Alert {
     pub escalation_level: u8,
     /// Who takes care of it.
     pub assignee: Option<String>,
-    /// How many others it stands for: patients of a gateway or of the service, alerts of a flood.
+    /// How many others it stands for: patients of a gateway or of the service, alerts of a flood,
+    /// inputs that were refused unread.
     pub covered: u32,
     /// How many events it has had; the etag that alarm work must show.
     pub revision: u32,

@@ -1,8 +1,8 @@
 //! Whether the service is listening: the clock by which silence is measured.
 //!
 //! A patient is silent if nothing came while we listened. While the service or its link to the
-//! broker is down, and until what piled up meanwhile has been taken in, nothing can be said of
-//! anyone's silence: *attentive time* stands still then, and so do the clocks of silence,
+//! broker is down or messages are not taken, and until what piled up meanwhile has been taken in,
+//! nothing can be said of anyone's silence: *attentive time* stands still then, and so do the clocks of silence,
 //! staleness and escalation that run on it (V10). Wall time goes on; pauses end by it.
 //!
 //! Attentive time is wall time less all standstills. It never runs ahead of wall time and never

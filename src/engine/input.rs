@@ -44,6 +44,46 @@ pub enum Event {
     /// The engine that replayed the journal decides otherwise than the one that wrote it: these
     /// are the alerts that followers believe to be open.
     Reconcile(Vec<Alert>),
+    /// An input arrived on which the engine has panicked before. It is refused unread.
+    Poisoned(Poisoned),
+    /// Whether messages are taken from the broker changed.
+    Intake(Intake),
+}
+
+impl Event {
+    /// Its kind in metric labels and in what is told to people.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Started { .. } => "started",
+            Self::Settings(_) => "settings",
+            Self::Tick => "tick",
+            Self::Link(_) => "link",
+            Self::Publish(_) => "publish",
+            Self::Command(_) => "command",
+            Self::Reconcile(_) => "reconcile",
+            Self::Poisoned(_) => "poisoned",
+            Self::Intake(_) => "intake",
+        }
+    }
+
+    /// The message, if it is one, read or not.
+    #[must_use]
+    pub const fn message(&self) -> Option<&Publish> {
+        match self {
+            Self::Publish(publish) | Self::Poisoned(Poisoned::Publish(publish)) => Some(publish),
+            _ => None,
+        }
+    }
+}
+
+/// An input that was set aside, because the engine panicked on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Poisoned {
+    /// A message from the broker.
+    Publish(Publish),
+    /// A caller's command.
+    Command(Box<Command>),
 }
 
 /// The part of the configuration that the engine heeds. Bounds of what it accepts.
@@ -80,6 +120,15 @@ pub enum Link {
     Down,
     /// What piled up while it was gone has been taken in.
     CaughtUp,
+}
+
+/// A change of whether messages are taken, whatever the link to the broker does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Intake {
+    /// The journal is full: what arrives is left to the broker.
+    Held,
+    /// There is room again, and what piled up is coming.
+    Resumed,
 }
 
 /// A message from the broker, unread.

@@ -77,31 +77,31 @@ fn escalations(state: &mut State) -> Vec<Vec<Escalation>> {
         .collect()
 }
 
-fn own(rule: &str) -> RuleId {
+pub(super) fn own(rule: &str) -> RuleId {
     RuleId::new(rule).expect("our own rule ids are valid")
 }
 
-fn is_of(open: &Open, rule: &str) -> bool {
+pub(super) fn is_of(open: &Open, rule: &str) -> bool {
     open.alert.rule.as_str() == rule
 }
 
 /// An alert that is about no patient.
-struct Outage<'a> {
-    policy: Policy<'a>,
-    /// A gateway, and where it is; `None` for the service itself.
-    gateway: Option<(SiteId, DeviceId)>,
-    priority: Priority,
-    /// How many patients it stands for.
-    covered: u32,
-    onset: Timestamp,
-    trigger: Trigger,
+pub(super) struct Outage<'a> {
+    pub(super) policy: Policy<'a>,
+    /// A device, and where it is; `None` for the service itself.
+    pub(super) place: Option<(SiteId, DeviceId)>,
+    pub(super) priority: Priority,
+    /// How many patients, or inputs, it stands for.
+    pub(super) covered: u32,
+    pub(super) onset: Timestamp,
+    pub(super) trigger: Trigger,
 }
 
 fn raise(state: &mut State, outage: Outage<'_>, now: Timestamp, outputs: &mut Vec<Output>) {
     let occurrence = state.general.ingest.next_occurrence();
     let moment = state.moment(now);
     let standing = Standing {
-        device: outage.gateway.as_ref().map(|(_, device)| device.clone()),
+        device: outage.place.as_ref().map(|(_, device)| device.clone()),
         vital: None,
         limit: None,
         score: None,
@@ -110,12 +110,28 @@ fn raise(state: &mut State, outage: Outage<'_>, now: Timestamp, outputs: &mut Ve
         unconfirmed: false,
         covered: outage.covered,
     };
-    let site = outage.gateway.as_ref().map(|(site, _)| site);
+    let site = outage.place.as_ref().map(|(site, _)| site);
     let subject = Subject { patient: None, site };
     let policy = outage.policy;
     let open = Open::start(subject, policy, standing, outage.onset, occurrence, moment, None);
     outputs.push(event(Phase::Start, moment, None, outage.trigger, open.alert.clone()));
     state.general.alerts.push(open);
+}
+
+/// Raises an alert of our own that is over at once, and whose signal waits for a person.
+pub(super) fn raise_latched(
+    state: &mut State,
+    outage: Outage<'_>,
+    now: Timestamp,
+    outputs: &mut Vec<Output>,
+) {
+    let Outage { policy, priority, trigger, .. } = outage;
+    raise(state, Outage { trigger: trigger.clone(), ..outage }, now, outputs);
+    let moment = state.moment(now);
+    let open = state.general.alerts.last_mut().expect("just raised");
+    open.end(Policy { latching_from: Some(Priority::Low), ..policy }, now);
+    let alert = open.alert.clone();
+    outputs.push(event(Phase::End, moment, Some(priority), trigger, alert));
 }
 
 /// Ends the open alert of a rule of our own, if there is one.
@@ -148,7 +164,7 @@ fn close(state: &mut State, rule: &str, now: Timestamp, outputs: &mut Vec<Output
 }
 
 /// The highest priority with which these rules tell that data does not come.
-fn highest_technical(rules: &RuleSet) -> Option<Priority> {
+pub(super) fn highest_technical(rules: &RuleSet) -> Option<Priority> {
     rules.iter().filter_map(|effective| technical_priority(&effective.rule.kind)).max()
 }
 

@@ -192,11 +192,13 @@ pub enum RejectReason {
     TooLarge = 12,
     /// The batch has too many readings.
     TooManyReadings = 13,
+    /// The service broke down on the message before, and has not read it again.
+    Poisoned = 14,
 }
 
 impl RejectReason {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::MalformedPayload,
         Self::UnknownVital,
         Self::UnknownUnit,
@@ -210,6 +212,7 @@ impl RejectReason {
         Self::TooOld,
         Self::TooLarge,
         Self::TooManyReadings,
+        Self::Poisoned,
     ];
 
     /// Its name in metric labels, logs and documents.
@@ -229,6 +232,7 @@ impl RejectReason {
             Self::TooOld => "too_old",
             Self::TooLarge => "too_large",
             Self::TooManyReadings => "too_many_readings",
+            Self::Poisoned => "poisoned",
         }
     }
 }
@@ -431,6 +435,12 @@ pub enum Refusal {
     /// Its content is wrong.
     #[error("{} violations", .0.len())]
     InvalidArgument(Vec<Violation>),
+    /// The engine panicked on it before: our own bug. It is not tried again.
+    #[error(
+        "the service broke down on this request before and does not try it again; tell the \
+         service's makers"
+    )]
+    Poisoned,
     /// The caller's role does not allow it.
     #[error("role {role:?} may not {action}")]
     PermissionDenied {

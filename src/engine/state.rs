@@ -192,6 +192,12 @@ impl State {
         self.general.attention.resumes_at().is_some()
     }
 
+    /// Whether messages are left to the broker: the last [`Intake`](super::input::Intake) says so.
+    #[must_use]
+    pub const fn is_intake_held(&self) -> bool {
+        self.general.ingest.is_held()
+    }
+
     /// Both clocks at `now`.
     pub(super) fn moment(&self, now: Timestamp) -> Moment {
         let attention = &self.general.attention;

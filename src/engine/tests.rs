@@ -6,6 +6,7 @@ mod ingest;
 mod late;
 mod life;
 mod outages;
+mod poison;
 mod properties;
 mod registry;
 mod rules;

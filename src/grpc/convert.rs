@@ -228,7 +228,7 @@ mod tests {
                 format!("REJECT_REASON_{}", reason.name().to_uppercase())
             );
         }
-        assert!(v1::Vital::try_from(16).is_err() && v1::RejectReason::try_from(14).is_err());
+        assert!(v1::Vital::try_from(16).is_err() && v1::RejectReason::try_from(15).is_err());
     }
 
     #[test]

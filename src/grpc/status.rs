@@ -60,6 +60,7 @@ pub(super) fn refused(refusal: Refusal) -> Status {
             with_reason(Code::FailedPrecondition, reason, message, &[])
         }
         Refusal::Aborted { reason, .. } => with_reason(Code::Aborted, reason, message, &[]),
+        Refusal::Poisoned => with_reason(Code::Internal, "POISONED", message, &[]),
         Refusal::PermissionDenied { .. } => {
             with_reason(Code::PermissionDenied, "ROLE_NOT_ALLOWED", message, &[])
         }
@@ -150,6 +151,7 @@ mod tests {
                 Code::PermissionDenied,
                 "ROLE_NOT_ALLOWED",
             ),
+            (Refusal::Poisoned, Code::Internal, "POISONED"),
             (Refusal::InvalidArgument(Vec::new()), Code::InvalidArgument, "INVALID_FIELDS"),
         ] {
             check(&refused(refusal), code, reason);

@@ -23,6 +23,7 @@ struct House {
     writer: Writer,
     position: Position,
     hub: Handle,
+    ingest_connected: watch::Receiver<bool>,
     running: tokio::task::JoinHandle<Result<(), journal::Error>>,
     _dir: TempDir,
 }
@@ -39,9 +40,11 @@ impl House {
             Arc::new(SystemClock),
         )
         .unwrap();
+        let ingest_connected = hub.ingest_connected();
         let running = tokio::spawn(hub.run());
         let (journal, writer) = (opened.journal, opened.writer);
-        Self { journal, writer, position: Position::START, hub: handle, running, _dir: dir }
+        let (position, hub) = (Position::START, handle);
+        Self { journal, writer, position, hub, ingest_connected, running, _dir: dir }
     }
 
     /// Journals one entry with these events.
@@ -51,7 +54,6 @@ impl House {
 
     /// Journals one entry with these outputs.
     fn say(&mut self, outputs: Vec<Output>) {
-        self.position = self.position.next();
         let publish = Publish {
             topic: "t".to_owned(),
             payload: Bytes::new(),
@@ -59,7 +61,12 @@ impl House {
             correlation: None,
             retained: false,
         };
-        let input = Input { received_at: now(), event: Event::Publish(publish) };
+        self.commit(Event::Publish(publish), outputs);
+    }
+
+    fn commit(&mut self, event: Event, outputs: Vec<Output>) {
+        self.position = self.position.next();
+        let input = Input { received_at: now(), event };
         let entry = Entry { position: self.position, input, outputs };
         self.writer.commit(vec![Record::new(Arc::new(entry))]).unwrap();
     }
@@ -533,4 +540,25 @@ fn who_filters_still_hears_that_nothing_can_be_heard() {
     check(Filter { scope: south, ..everything() }, &[service]);
     // The alerts are of medium priority; how a patient is watched has none.
     check(Filter { priority_min: Priority::High, ..everything() }, &[watched]);
+}
+
+#[tokio::test]
+async fn ingest_is_connected_while_the_link_is_up_and_messages_are_taken() {
+    let mut house = House::new();
+    let up = || Event::Link(Link::Up { session_present: true });
+    for (event, expected) in [
+        (up(), true),
+        (Event::Intake(Intake::Held), false),
+        (Event::Link(Link::Down), false),
+        (up(), false),
+        (Event::Intake(Intake::Resumed), true),
+        (Event::Link(Link::Down), false),
+        (Event::Intake(Intake::Held), false),
+        (Event::Started { last_alive: None }, false),
+        (up(), true),
+    ] {
+        house.commit(event.clone(), Vec::new());
+        house.ingest_connected.changed().await.unwrap();
+        assert_eq!(*house.ingest_connected.borrow_and_update(), expected, "{event:?}");
+    }
 }

@@ -222,6 +222,12 @@ impl Writer {
         self.disk.shortage(&*self.shared.reader, &self.dir)
     }
 
+    /// Measures what the journal has on disk, so that [`Writer::room`] is as of now: the storage
+    /// lets go of files some time after it was told. Blocking; looks at every file.
+    pub fn measure(&mut self) {
+        self.disk.measure(&*self.shared.reader);
+    }
+
     fn check_sound(&self) -> Result<(), Error> {
         if self.broken { Err(Error::Broken) } else { Ok(()) }
     }

@@ -17,7 +17,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use metrics::counter;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::clock::Timestamp;
 use crate::engine::input::Event;
@@ -32,6 +32,53 @@ pub struct Delivery {
     pub event: Event,
     /// How to acknowledge it, if it is a message that wants to be.
     pub acknowledgement: Option<Acknowledgement>,
+    /// The room that a message takes among those on their way; dropping it makes room for others.
+    pub admission: Option<Admission>,
+}
+
+/// A message's room among those on their way to the engine.
+#[derive(Debug)]
+pub struct Admission {
+    /// Held, never used: dropping it gives the room back.
+    _bytes: OwnedSemaphorePermit,
+}
+
+/// The room for messages on their way.
+///
+/// Only the session takes of it, and reads a message only where the largest has room: so no
+/// message waits for room once it was read.
+#[derive(Debug)]
+pub(super) struct Admissions {
+    free: Arc<Semaphore>,
+    /// What the largest message takes.
+    message_bytes_max: u32,
+}
+
+impl Admissions {
+    /// Room for `bytes_max`, or for one message if that takes more.
+    pub(super) fn new(bytes_max: u32, message_bytes_max: u32) -> Self {
+        let bytes = bytes_max.max(message_bytes_max);
+        let bytes = usize::try_from(bytes).unwrap_or(Semaphore::MAX_PERMITS);
+        Self { free: Arc::new(Semaphore::new(bytes)), message_bytes_max }
+    }
+
+    /// Whether any message has room.
+    pub(super) fn has_room(&self) -> bool {
+        self.free.available_permits() >= self.message_bytes_max as usize
+    }
+
+    /// Waits until any message has room. Cancel safe.
+    pub(super) async fn room(&self) {
+        let room = self.free.acquire_many(self.message_bytes_max).await;
+        drop(room.expect("it is never closed"));
+    }
+
+    /// Takes the room of a message of so many bytes. To be asked only where there was room.
+    pub(super) fn admit(&self, bytes: usize) -> Admission {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.message_bytes_max);
+        let taken = Arc::clone(&self.free).try_acquire_many_owned(bytes);
+        Admission { _bytes: taken.expect("there was room for the largest, and nobody else takes") }
+    }
 }
 
 /// The duty to acknowledge a message once it is durable.

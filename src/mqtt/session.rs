@@ -8,6 +8,8 @@
 //!   sending at that many unacknowledged ones. Should it not (Mosquitto 2.0.11 exceeds it when it
 //!   resumes a session; QoS 0, which the contract does not provide for, knows no such limit), its
 //!   connection is not read until there is room, and TCP makes it wait.
+//!   The same holds where the messages on their way to the engine take more than
+//!   [`Settings::admitted_bytes_max`], however few they are.
 //! - A lost connection is made again only when everything it brought was handed on. So nothing
 //!   that was received is thrown away, and two connections' messages never wait at once.
 //! - Stopping acknowledges what was handed out and leaves the rest to the session at the broker.
@@ -32,7 +34,7 @@ use tokio_util::sync::{CancellationToken, PollSender};
 use tracing::{info, warn};
 
 use super::connection::{Connection, Hello, Lost};
-use super::delivery::{Acknowledgement, Delivery, Ledger};
+use super::delivery::{Acknowledgement, Admission, Admissions, Delivery, Ledger};
 use super::reconnect::Reconnect;
 use super::topic::{FILTER, Kind, Topic};
 use super::{Error, Settings};
@@ -51,6 +53,7 @@ pub struct Session<T> {
     settings: Settings,
     clock: Arc<dyn Clock>,
     waiting: Waiting<T>,
+    admissions: Admissions,
     /// Shared with every [`Acknowledgement`] that is out.
     ledger: Arc<Ledger>,
     /// Room for the packet ids of one batch of acknowledgements.
@@ -73,9 +76,11 @@ impl<T: From<Delivery> + Send + 'static> Session<T> {
     pub fn new(settings: Settings, clock: Arc<dyn Clock>, inbox: mpsc::Sender<T>) -> Self {
         let bound = usize::from(settings.receive_maximum.get());
         let inbox = PollSender::new(inbox);
+        let admissions = Admissions::new(settings.admitted_bytes_max, settings.packet_bytes_max());
         Self {
             settings,
             clock,
+            admissions,
             waiting: Waiting { queue: VecDeque::new(), bound, inbox },
             ledger: Arc::default(),
             released: Vec::new(),
@@ -135,7 +140,8 @@ impl<T: From<Delivery> + Send + 'static> Session<T> {
             return End::Lost(error.into());
         }
         loop {
-            let has_room = self.waiting.has_room();
+            let admits = self.admissions.has_room();
+            let has_room = admits && self.waiting.has_room();
             // In this order, because only the last branch brings new work: each of the others
             // runs dry, so that reading and pinging are never kept waiting for long.
             let step = tokio::select! {
@@ -146,6 +152,7 @@ impl<T: From<Delivery> + Send + 'static> Session<T> {
                     Ok(()) => Ok(()),
                     Err(_) => return End::InboxClosed,
                 },
+                () = self.admissions.room(), if !admits => Ok(()),
                 packet = listen(&mut connection, has_room) => {
                     packet.and_then(|packet| self.take(packet))
                 }
@@ -197,6 +204,7 @@ impl<T: From<Delivery> + Send + 'static> Session<T> {
         };
         counter!(names::MQTT_MESSAGES_TOTAL, "qos" => qos_label(publish.qos)).increment(1);
         counter!(names::MQTT_PAYLOAD_BYTES_TOTAL).increment(publish.payload.len() as u64);
+        let admission = self.admissions.admit(bytes_of(&publish));
         let publish = convert(publish);
         if is_verdict(&publish.topic) {
             // What our own publisher says to devices: nothing to learn from, nothing to keep.
@@ -204,18 +212,24 @@ impl<T: From<Delivery> + Send + 'static> Session<T> {
                 own.send();
             }
         } else {
-            self.push(input::Event::Publish(publish), acknowledgement);
+            self.push(input::Event::Publish(publish), acknowledgement, Some(admission));
         }
         Ok(())
     }
 
     fn push_link(&mut self, link: input::Link) {
-        self.push(input::Event::Link(link), None);
+        self.push(input::Event::Link(link), None, None);
     }
 
-    fn push(&mut self, event: input::Event, acknowledgement: Option<Acknowledgement>) {
+    fn push(
+        &mut self,
+        event: input::Event,
+        acknowledgement: Option<Acknowledgement>,
+        admission: Option<Admission>,
+    ) {
         let received_at = self.clock.now();
-        self.waiting.queue.push_back(Delivery { received_at, event, acknowledgement });
+        let delivery = Delivery { received_at, event, acknowledgement, admission };
+        self.waiting.queue.push_back(delivery);
     }
 
     /// Stops: what was handed out is acknowledged, what was not goes back to the broker.
@@ -325,6 +339,12 @@ fn qos_label(qos: QoS) -> &'static str {
 
 fn is_verdict(topic: &str) -> bool {
     Topic::parse(topic).is_ok_and(|topic| topic.kind == Kind::Verdicts)
+}
+
+/// What a message takes in memory while it is on its way, near enough.
+fn bytes_of(publish: &Publish) -> usize {
+    let correlation = publish.properties.as_ref().and_then(|it| it.correlation_data.as_ref());
+    publish.topic.len() + publish.payload.len() + correlation.map_or(0, |data| data.len())
 }
 
 /// A message as the engine knows it. Its bytes are copied out of the read buffer, which would

@@ -67,6 +67,7 @@ fn reason(reason: RejectReason) -> v1::RejectReason {
         RejectReason::TooOld => v1::RejectReason::TooOld,
         RejectReason::TooLarge => v1::RejectReason::TooLarge,
         RejectReason::TooManyReadings => v1::RejectReason::TooManyReadings,
+        RejectReason::Poisoned => v1::RejectReason::Poisoned,
     }
 }
 

@@ -1,6 +1,8 @@
-//! How far behind the partition is: what it has taken in and not yet committed.
+//! How far behind the partition is: what it has taken in and not yet committed, and whether it takes
+//! messages at all.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +13,8 @@ use crate::clock::Timestamp;
 #[derive(Debug, Default)]
 pub struct Backlog {
     batches: Mutex<VecDeque<Timestamp>>,
+    /// The committer says so, and the engine thread heeds it before it takes another message.
+    is_held: AtomicBool,
 }
 
 impl Backlog {
@@ -18,6 +22,17 @@ impl Backlog {
     #[must_use]
     pub fn age(&self, now: Timestamp) -> Duration {
         self.lock().front().map_or(Duration::ZERO, |oldest| now.since(*oldest))
+    }
+
+    /// Whether messages are left to the broker, because the journal is full.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.is_held.load(Ordering::Relaxed)
+    }
+
+    /// Messages are left to the broker, or taken again.
+    pub(super) fn hold(&self, is_held: bool) {
+        self.is_held.store(is_held, Ordering::Relaxed);
     }
 
     /// A batch begins with an input received then.

@@ -1,26 +1,30 @@
-//! The committer thread: one durable commit a batch, then the news of it.
+//! The committer thread: one durable commit a batch, then the news of it; and whether there is room
+//! for more.
+//!
+//! It never waits for room. While no more than the reserve is left it says so, and the engine
+//! thread takes no messages: what was applied until it heard of that, three batches at most, goes
+//! into the reserve, as do commands and what the service does by itself. The reserve is 5 % of at
+//! least 1 GiB, and three batches are a few MiB.
 
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
-use std::thread;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use metrics::{gauge, histogram};
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
-use tracing::{debug, error};
+use tracing::{debug, error, info};
 
 use super::{Backlog, Completion, Error};
 use crate::clock::Timestamp;
-use crate::engine::input::Event;
 use crate::engine::output::Reply;
 use crate::engine::snapshot::Captured;
 use crate::journal::{BlobKey, Record, Room, Writer};
 use crate::position::Position;
 use crate::telemetry::names;
 
-/// How often a full journal is looked at again: the store empties it in seconds at best.
+/// How often a journal whose room is short is looked at again: the store empties it in seconds at
+/// best, and measuring it looks at every file.
 const ROOM_CHECK_EVERY: Duration = Duration::from_millis(250);
 
 /// What the engine hands on at once.
@@ -75,30 +79,39 @@ pub(super) struct Committer {
     writer: Writer,
     stored: watch::Receiver<Position>,
     backlog: Arc<Backlog>,
-    stopping: CancellationToken,
     /// What the checkpoint under way stands for.
     checkpoint: Position,
     /// Receipt of the last entry committed.
     now: Timestamp,
+    /// When a journal whose room is short was last looked at.
+    looked_at: Instant,
 }
 
 impl Committer {
+    /// A committer that has said already whether there is room.
     pub(super) fn new(
         writer: Writer,
         stored: watch::Receiver<Position>,
         backlog: Arc<Backlog>,
-        stopping: CancellationToken,
     ) -> Self {
         let (checkpoint, now) = (Position::START, Timestamp::MIN);
-        Self { writer, stored, backlog, stopping, checkpoint, now }
+        let looked_at = Instant::now();
+        let mut committer = Self { writer, stored, backlog, checkpoint, now, looked_at };
+        committer.writer.measure();
+        committer.tell_room();
+        committer
     }
 
     /// Runs until the engine is gone and everything it handed on is durable.
     pub(super) fn run(mut self, batches: Receiver<Batch>) -> Result<(), Error> {
-        for batch in batches {
-            self.commit(batch)?;
+        loop {
+            match batches.recv_timeout(ROOM_CHECK_EVERY) {
+                Ok(batch) => self.commit(batch)?,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+            self.look_at_room()?;
         }
-        Ok(())
     }
 
     fn commit(&mut self, batch: Batch) -> Result<(), Error> {
@@ -106,13 +119,7 @@ impl Committer {
         let begun = Instant::now();
         if let Some(last) = batch.records.last() {
             self.now = last.entry.input.received_at;
-            let from_devices = batch.records.iter().any(is_from_a_device);
-            if from_devices {
-                self.make_room(batch.bytes)?;
-                self.writer.commit(batch.records)?;
-            } else {
-                self.writer.commit_from_reserve(batch.records)?;
-            }
+            self.writer.commit_from_reserve(batch.records)?;
             self.backlog.leave();
         }
         let committing = begun.elapsed();
@@ -126,28 +133,33 @@ impl Committer {
         Ok(())
     }
 
-    /// Waits until there is room for what devices sent. Meanwhile nothing of theirs is
-    /// acknowledged, so that the broker and the devices keep it.
-    fn make_room(&mut self, bytes: usize) -> Result<(), Error> {
-        let mut is_told = false;
-        loop {
-            // Where room is short, whatever may go does before more comes.
-            if self.writer.room() != Room::Plenty {
-                self.retain()?;
-            }
-            let fits = self.writer.make_sure_of_room(bytes as u64);
-            if self.writer.room() != Room::CommandsOnly && fits.is_ok() {
-                return Ok(());
-            }
-            if self.stopping.is_cancelled() {
-                return fits.map_err(Error::from);
-            }
-            if !is_told {
-                let reason = self.writer.shortage().map(|shortage| shortage.to_string());
-                error!(reason, "the journal is full: nothing is acknowledged until there is room");
-                is_told = true;
-            }
-            thread::sleep(ROOM_CHECK_EVERY);
+    /// Where room is short, lets go of whatever may go before more comes.
+    fn look_at_room(&mut self) -> Result<(), Error> {
+        if self.writer.room() != Room::Plenty && self.looked_at.elapsed() >= ROOM_CHECK_EVERY {
+            self.retain()?;
+            // The storage lets go of files some time after it was told.
+            self.writer.measure();
+            self.looked_at = Instant::now();
+        }
+        self.tell_room();
+        Ok(())
+    }
+
+    fn tell_room(&self) {
+        let is_full = self.writer.room() == Room::CommandsOnly;
+        if is_full == self.backlog.is_held() {
+            return;
+        }
+        self.backlog.hold(is_full);
+        gauge!(names::JOURNAL_FULL).set(if is_full { 1.0 } else { 0.0 });
+        if is_full {
+            let reason = self.writer.shortage().map(|shortage| shortage.to_string());
+            error!(
+                reason,
+                "the journal is full: messages are left at the broker until there is room"
+            );
+        } else {
+            info!("the journal has room again: messages are taken");
         }
     }
 
@@ -190,10 +202,6 @@ impl Committer {
     }
 }
 
-fn is_from_a_device(record: &Record) -> bool {
-    matches!(record.entry.input.event, Event::Publish(_))
-}
-
 fn tell(told: Told) {
     match (told.completion, told.reply) {
         (Completion::Acknowledge(acknowledgement), _) => acknowledgement.send(),
@@ -226,8 +234,7 @@ mod tests {
         for fails in [false, true] {
             let (memory, opened) = Memory::journal(&settings(1 << 20));
             let (_, stored) = watch::channel(Position::START);
-            let mut committer =
-                Committer::new(opened.writer, stored, Arc::default(), CancellationToken::new());
+            let mut committer = Committer::new(opened.writer, stored, Arc::default());
             memory.state().fails = fails;
             let (batch, mut answered) = batch();
             assert_eq!(committer.commit(batch).is_err(), fails);

@@ -2,24 +2,26 @@
 //!
 //! While nothing arrives it makes inputs itself: a tick when something is due because time passes,
 //! the end of a backlog once the inbox has been empty for a moment, and a sign of life now and
-//! then. A tick that leads to nothing is not journaled: what it would do, the next input does at
+//! then; and it says when messages are held because the journal is full, and when they are taken
+//! again. A tick that leads to nothing is not journaled: what it would do, the next input does at
 //! the same deadlines.
 
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc::Receiver;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::commit::{Batch, Progress};
-use super::inbox::{Inbox, Received};
+use super::guard::Guard;
+use super::inbox::{Inbox, Messages, Received};
 use super::told::Told;
-use super::{Backlog, Completion, Recovered, Work};
+use super::{Backlog, Completion, Error, Recovered, Work};
 use crate::clock::{Clock, Timestamp};
-use crate::engine::input::{Event, Input, Link, Settings};
+use crate::engine::State;
+use crate::engine::input::{Event, Input, Intake, Link, Settings};
 use crate::engine::output::{Output, Reply};
-use crate::engine::{self, State};
 use crate::journal::Record;
 use crate::journal::entry::{self, Entry};
 use crate::position::Position;
@@ -36,6 +38,9 @@ const CAPTURE_ROWS: usize = 512;
 
 /// Deadlines closer together than this share a tick: a bound on what a quiet house costs.
 const TICK_SPACING: Duration = Duration::from_millis(10);
+
+/// How often it is looked at whether messages that are held may be taken.
+const HELD_LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// When the line makes an input itself.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +61,7 @@ impl Default for Rhythm {
 
 /// The state and what it is fed from and into.
 pub(super) struct Line {
+    guard: Guard,
     state: State,
     /// The last entry applied.
     position: Position,
@@ -63,14 +69,20 @@ pub(super) struct Line {
     told: Told,
     inbox: Inbox,
     batches: SyncSender<Batch>,
-    backlog: Arc<Backlog>,
+    surroundings: Surroundings,
     checkpoint: Checkpointing,
-    clock: Arc<dyn Clock>,
     rhythm: Rhythm,
     /// When something last came from the inbox.
     fed_at: Instant,
     /// When something was last journaled.
     journaled_at: Instant,
+}
+
+/// Those around the line.
+pub(super) struct Surroundings {
+    pub(super) backlog: Arc<Backlog>,
+    pub(super) stopping: CancellationToken,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 /// What an input led to.
@@ -91,23 +103,22 @@ enum Checkpointing {
 impl Line {
     pub(super) fn new(
         recovered: Recovered,
-        inbox: Receiver<Work>,
+        inbox: Inbox,
         batches: SyncSender<Batch>,
-        backlog: Arc<Backlog>,
-        clock: Arc<dyn Clock>,
+        surroundings: Surroundings,
     ) -> Self {
-        let Recovered { state, position, told, replayed_bytes } = recovered;
+        let Recovered { guard, state, position, told, replayed_bytes } = recovered;
         let checkpoint = Checkpointing::Waiting { bytes: replayed_bytes };
-        let (inbox, rhythm, now) = (Inbox::new(inbox), Rhythm::default(), Instant::now());
+        let (rhythm, now) = (Rhythm::default(), Instant::now());
         Self {
+            guard,
             state,
             position,
             told,
             inbox,
             batches,
-            backlog,
+            surroundings,
             checkpoint,
-            clock,
             rhythm,
             fed_at: now,
             journaled_at: now,
@@ -115,123 +126,162 @@ impl Line {
     }
 
     /// Runs until the inbox is closed and empty, or the committer is gone.
-    pub(super) fn run(mut self, settings: Settings) {
+    ///
+    /// # Errors
+    /// [`Error`] if the engine panicked: the state is worth nothing then. What was applied before
+    /// is sound and is handed on, so that it need not come again.
+    pub(super) fn run(mut self, settings: Settings) -> Result<(), Error> {
         let mut batch = Batch::default();
-        self.start(settings, &mut batch);
-        loop {
-            self.fill(&mut batch);
-            self.checkpoint(&mut batch);
-            // The committer is gone only if a commit failed; its error tells.
-            if self.batches.send(std::mem::take(&mut batch)).is_err() {
-                return;
-            }
-            if !self.wait(&mut batch) {
-                break;
+        match self.work(settings, &mut batch) {
+            Ok(()) => self.finish(),
+            Err(error) => {
+                // A committer that is gone has an error of its own.
+                drop(self.batches.send(batch));
+                return Err(error);
             }
         }
-        self.finish();
+        Ok(())
+    }
+
+    fn work(&mut self, settings: Settings, batch: &mut Batch) -> Result<(), Error> {
+        self.start(settings, batch)?;
+        loop {
+            self.fill(batch)?;
+            self.checkpoint(batch);
+            // The committer is gone only if a commit failed; its error tells.
+            if self.batches.send(std::mem::take(batch)).is_err() || !self.wait(batch)? {
+                return Ok(());
+            }
+        }
     }
 
     /// The first inputs of a run.
-    fn start(&mut self, settings: Settings, batch: &mut Batch) {
+    fn start(&mut self, settings: Settings, batch: &mut Batch) -> Result<(), Error> {
         let last_alive = self.state.now();
-        self.make(Event::Started { last_alive }, batch);
-        self.make(Event::Settings(settings), batch);
+        self.make(Event::Started { last_alive }, batch)?;
+        self.make(Event::Settings(settings), batch)?;
         let mut told = std::mem::take(&mut self.told);
         batch.records.iter().for_each(|record| told.follow(&record.entry.outputs));
         if !told.is_true_of(&self.state) {
             warn!("open alerts differ from what followers were told: they are told anew");
-            self.make(Event::Reconcile(told.open_alerts().cloned().collect()), batch);
+            self.make(Event::Reconcile(told.open_alerts().cloned().collect()), batch)?;
         }
+        Ok(())
     }
 
     /// Waits for the next input; false once none will come. While a checkpoint is being gathered
     /// there is always work, so it doesn't wait.
-    fn wait(&mut self, batch: &mut Batch) -> bool {
-        if matches!(self.checkpoint, Checkpointing::Gathering) && self.inbox.is_empty() {
-            return true;
-        }
+    fn wait(&mut self, batch: &mut Batch) -> Result<bool, Error> {
         loop {
-            match self.inbox.wait(self.patience()) {
-                Received::Work(work) => {
-                    self.take(work, batch);
-                    return true;
-                }
-                Received::Closed => return false,
-                Received::Nothing => self.pass_time(batch),
+            self.mind_room(batch)?;
+            if matches!(self.checkpoint, Checkpointing::Gathering) || !batch.records.is_empty() {
+                return Ok(true);
             }
-            if !batch.records.is_empty() {
-                return true;
+            match self.inbox.wait(self.messages(), self.patience()) {
+                Received::Work(work) => self.take(work, batch)?,
+                Received::Closed => return Ok(false),
+                Received::Nothing => self.pass_time(batch)?,
             }
         }
+    }
+
+    /// Whether messages are taken: what was journaled of it, so that none is between the inputs
+    /// that say otherwise.
+    const fn messages(&self) -> Messages {
+        if self.state.is_intake_held() { Messages::Held } else { Messages::Taken }
+    }
+
+    /// Says to the engine whether messages are held, if that has changed.
+    fn mind_room(&mut self, batch: &mut Batch) -> Result<(), Error> {
+        let is_held = self.surroundings.backlog.is_held();
+        if is_held != self.state.is_intake_held() {
+            let intake = if is_held { Intake::Held } else { Intake::Resumed };
+            self.make(Event::Intake(intake), batch)?;
+            // What piled up is only coming: an inbox that is empty says nothing yet.
+            self.fed_at = Instant::now();
+        }
+        if is_held && self.surroundings.stopping.is_cancelled() {
+            self.inbox.give_back();
+        }
+        Ok(())
     }
 
     /// For how long nothing happens if nothing arrives. Wall time may jump; a sign of life is due
     /// so often that it is looked at again soon.
     fn patience(&self) -> Duration {
         let alive = self.rhythm.alive_every.saturating_sub(self.journaled_at.elapsed());
-        let now = self.clock.now();
+        let now = self.surroundings.clock.now();
         let due = self.state.next_deadline().map(|at| at.since(now).max(TICK_SPACING));
         let drained = self.rhythm.drained_after.saturating_sub(self.fed_at.elapsed());
         let drained = self.state.is_catching_up().then_some(drained);
-        [due, drained].into_iter().flatten().fold(alive, Duration::min)
+        let held = self.state.is_intake_held().then_some(HELD_LOOK_EVERY);
+        [due, drained, held].into_iter().flatten().fold(alive, Duration::min)
     }
 
     /// Nothing has arrived for a while: what is due happens.
-    fn pass_time(&mut self, batch: &mut Batch) {
+    fn pass_time(&mut self, batch: &mut Batch) -> Result<(), Error> {
         let is_drained = self.fed_at.elapsed() >= self.rhythm.drained_after;
         if self.state.is_catching_up() && is_drained {
-            self.make(Event::Link(Link::CaughtUp), batch);
-            return;
+            return self.make(Event::Link(Link::CaughtUp), batch);
         }
-        let now = self.clock.now();
+        let now = self.surroundings.clock.now();
         let is_due = self.state.next_deadline().is_some_and(|at| at <= now);
         let is_to_live = self.journaled_at.elapsed() >= self.rhythm.alive_every;
         if !is_due && !is_to_live {
-            return;
+            return Ok(());
         }
-        let applied = self.apply(now, Event::Tick);
+        let applied = self.apply(now, Event::Tick)?;
         if is_to_live || !applied.outputs.is_empty() {
             self.journal(applied, Completion::Nobody, batch);
         }
+        Ok(())
     }
 
     /// Takes along whatever else has arrived.
-    fn fill(&mut self, batch: &mut Batch) {
+    fn fill(&mut self, batch: &mut Batch) -> Result<(), Error> {
+        self.mind_room(batch)?;
         while batch.records.len() < BATCH_INPUTS_MAX && batch.bytes < BATCH_BYTES_MAX {
-            let Some(work) = self.inbox.take() else { return };
-            self.take(work, batch);
+            let Some(work) = self.inbox.take(self.messages()) else { break };
+            self.take(work, batch)?;
         }
+        Ok(())
     }
 
     /// Applies and journals an input from the inbox.
-    fn take(&mut self, work: Work, batch: &mut Batch) {
-        let Work { received_at, event, completion } = work;
+    fn take(&mut self, work: Work, batch: &mut Batch) -> Result<(), Error> {
+        let Work { received_at, event, completion, admission } = work;
         self.fed_at = Instant::now();
-        let applied = self.apply(received_at, event);
+        let event = self.guard.screen(event);
+        let applied = self.apply(received_at, event)?;
+        drop(admission);
         self.journal(applied, completion, batch);
+        Ok(())
     }
 
     /// Applies and journals an input of the line's own, now.
-    fn make(&mut self, event: Event, batch: &mut Batch) {
-        let applied = self.apply(self.clock.now(), event);
+    fn make(&mut self, event: Event, batch: &mut Batch) -> Result<(), Error> {
+        let applied = self.apply(self.surroundings.clock.now(), event)?;
         self.journal(applied, Completion::Nobody, batch);
+        Ok(())
     }
 
-    fn apply(&mut self, received_at: Timestamp, event: Event) -> Applied {
+    /// An input on which the engine panics is set aside at once: before anything is waited for.
+    fn apply(&mut self, received_at: Timestamp, event: Event) -> Result<Applied, Error> {
         // Wall time may step back; the order of receipt may not.
         let received_at = self.state.now().map_or(received_at, |now| now.max(received_at));
         let input = Input { received_at, event };
         let mut outputs = Vec::new();
         let begun = Instant::now();
-        let reply = engine::apply(&mut self.state, &input, &mut outputs);
-        Applied { input, outputs, reply, took: begun.elapsed() }
+        match self.guard.apply(&mut self.state, &input, &mut outputs) {
+            Ok(reply) => Ok(Applied { input, outputs, reply, took: begun.elapsed() }),
+            Err(panic) => Err(self.guard.blame(&input, panic)),
+        }
     }
 
     fn journal(&mut self, applied: Applied, completion: Completion, batch: &mut Batch) {
         let Applied { input, outputs, reply, took } = applied;
         if batch.records.is_empty() {
-            self.backlog.enter(input.received_at);
+            self.surroundings.backlog.enter(input.received_at);
         }
         batch.applying += took;
         self.journaled_at = Instant::now();
@@ -287,11 +337,15 @@ mod tests {
     use std::sync::mpsc::sync_channel;
     use std::thread;
 
+    use tempfile::TempDir;
     use tokio::sync::mpsc;
 
     use super::*;
     use crate::clock::SystemClock;
+    use crate::engine;
     use crate::engine::alerts::{Alert, AlertEvent, Phase, Trigger};
+    use crate::partition::guard::Apply;
+    use crate::partition::quarantine::Quarantine;
     use crate::partition::told::tests::unknown_alert;
 
     /// An hour: no test lasts as long.
@@ -300,28 +354,42 @@ mod tests {
     const OUTAGE_TOLD_AFTER: Duration = Duration::from_secs(10);
 
     struct Bench {
+        _dir: TempDir,
         line: Line,
         inbox: mpsc::Sender<Work>,
+        commands: mpsc::Sender<Work>,
         batches: std::sync::mpsc::Receiver<Batch>,
     }
 
     /// A line whose last input was received this long ago.
     fn bench(ago: Duration) -> Bench {
-        let mut recovered = Recovered::default();
+        bench_with(ago, engine::apply)
+    }
+
+    /// The same with another engine.
+    fn bench_with(ago: Duration, apply: Apply) -> Bench {
+        let dir = TempDir::new().unwrap();
+        let guard = Guard::with(apply, Quarantine::open(dir.path()).unwrap());
+        let mut recovered = Recovered::nothing(guard);
         let received_at = SystemClock.now().minus(ago);
         let before = Input { received_at, event: Event::Tick };
         engine::apply(&mut recovered.state, &before, &mut Vec::new());
-        let (inbox, receiver) = mpsc::channel(16);
+        let (inbox, delivered) = mpsc::channel(16);
+        let (commands, commanded) = mpsc::channel(16);
         let (sender, batches) = sync_channel(16);
-        let mut line =
-            Line::new(recovered, receiver, sender, Arc::default(), Arc::new(SystemClock));
+        let surroundings = Surroundings {
+            backlog: Arc::default(),
+            stopping: CancellationToken::new(),
+            clock: Arc::new(SystemClock),
+        };
+        let mut line = Line::new(recovered, Inbox::new(delivered, commanded), sender, surroundings);
         line.rhythm = Rhythm { drained_after: NEVER, alive_every: NEVER };
-        Bench { line, inbox, batches }
+        Bench { _dir: dir, line, inbox, commands, batches }
     }
 
     fn arrives(event: Event) -> Work {
         let received_at = SystemClock.now();
-        Work { received_at, event, completion: Completion::Nobody }
+        Work { received_at, event, completion: Completion::Nobody, admission: None }
     }
 
     const UP: Event = Event::Link(Link::Up { session_present: true });
@@ -342,7 +410,8 @@ mod tests {
 
     #[test]
     fn what_is_due_happens_by_itself_while_nothing_arrives() {
-        let Bench { line, inbox, batches } = bench(OUTAGE_TOLD_AFTER - Duration::from_millis(100));
+        let Bench { line, inbox, commands, batches, .. } =
+            bench(OUTAGE_TOLD_AFTER - Duration::from_millis(100));
         let running = thread::spawn(move || line.run(Settings::default()));
         let first = batches.recv().unwrap();
         assert!(alerts(&first).is_empty(), "not down for long enough yet");
@@ -350,17 +419,17 @@ mod tests {
         assert_eq!(events(&second), [&Event::Tick]);
         let [event] = alerts(&second)[..] else { panic!("one alert: the service's own") };
         assert_eq!((event.phase, &event.alert.site), (Phase::Start, &None));
-        drop(inbox);
-        running.join().unwrap();
+        drop((inbox, commands));
+        running.join().unwrap().unwrap();
     }
 
     #[test]
     fn nothing_is_journaled_before_something_is_due() {
         let Bench { mut line, .. } = bench(Duration::ZERO);
         let mut batch = Batch::default();
-        line.start(Settings::default(), &mut batch);
+        line.start(Settings::default(), &mut batch).unwrap();
         let mut quiet = Batch::default();
-        line.pass_time(&mut quiet);
+        line.pass_time(&mut quiet).unwrap();
         assert!(quiet.records.is_empty(), "{:?}", events(&quiet));
         let patience = line.patience();
         assert!(patience <= OUTAGE_TOLD_AFTER && patience > TICK_SPACING, "{patience:?}");
@@ -371,7 +440,7 @@ mod tests {
         let Bench { mut line, .. } = bench(Duration::ZERO);
         line.rhythm.alive_every = Duration::ZERO;
         let mut batch = Batch::default();
-        line.pass_time(&mut batch);
+        line.pass_time(&mut batch).unwrap();
         assert_eq!(events(&batch), [&Event::Tick]);
     }
 
@@ -380,21 +449,42 @@ mod tests {
         let Bench { mut line, inbox, .. } = bench(Duration::ZERO);
         line.rhythm.drained_after = Duration::from_millis(50);
         let mut batch = Batch::default();
-        line.start(Settings::default(), &mut batch);
+        line.start(Settings::default(), &mut batch).unwrap();
         line.fed_at = Instant::now() - Duration::from_millis(60);
         let mut down = Batch::default();
-        line.pass_time(&mut down);
+        line.pass_time(&mut down).unwrap();
         assert!(down.records.is_empty(), "while the link is down nothing can be drained");
         inbox.try_send(arrives(UP)).unwrap();
         let mut up = Batch::default();
-        assert!(line.wait(&mut up));
+        assert!(line.wait(&mut up).unwrap());
         assert_eq!(events(&up), [&UP]);
         let linked_at = line.fed_at;
         let mut drained = Batch::default();
-        assert!(line.wait(&mut drained));
+        assert!(line.wait(&mut drained).unwrap());
         assert_eq!(events(&drained), [&Event::Link(Link::CaughtUp)]);
         assert!(linked_at.elapsed() >= line.rhythm.drained_after);
         assert!(!line.state.is_catching_up(), "once is enough");
+    }
+
+    #[test]
+    fn what_piled_up_while_messages_were_held_is_given_its_moment_to_come() {
+        let Bench { mut line, inbox, .. } = bench(Duration::ZERO);
+        line.rhythm.drained_after = Duration::from_millis(50);
+        let mut batch = Batch::default();
+        line.start(Settings::default(), &mut batch).unwrap();
+        inbox.try_send(arrives(UP)).unwrap();
+        line.fill(&mut batch).unwrap();
+        for (is_held, intake) in [(true, Intake::Held), (false, Intake::Resumed)] {
+            line.surroundings.backlog.hold(is_held);
+            line.fed_at = Instant::now() - Duration::from_secs(60);
+            let mut changed = Batch::default();
+            line.mind_room(&mut changed).unwrap();
+            line.pass_time(&mut changed).unwrap();
+            assert_eq!(events(&changed), [&Event::Intake(intake)]);
+        }
+        let mut drained = Batch::default();
+        assert!(line.wait(&mut drained).unwrap());
+        assert_eq!(events(&drained), [&Event::Link(Link::CaughtUp)]);
     }
 
     fn told(alert: Alert) -> Output {
@@ -414,7 +504,7 @@ mod tests {
         let Bench { mut line, .. } = bench(Duration::ZERO);
         line.told.follow(&[told(unknown_alert())]);
         let mut batch = Batch::default();
-        line.start(Settings::default(), &mut batch);
+        line.start(Settings::default(), &mut batch).unwrap();
         let reconcile = Event::Reconcile(vec![unknown_alert()]);
         assert_eq!(events(&batch).last(), Some(&&reconcile));
         let closed: Vec<_> = alerts(&batch).iter().map(|event| event.alert.id).collect();
@@ -427,7 +517,7 @@ mod tests {
         // Away for so long that the start raises the alert of the service itself.
         let Bench { mut line, .. } = bench(NEVER);
         let mut batch = Batch::default();
-        line.start(Settings::default(), &mut batch);
+        line.start(Settings::default(), &mut batch).unwrap();
         assert_eq!(alerts(&batch).len(), 1);
         let kinds = events(&batch);
         assert!(!kinds.iter().any(|event| matches!(event, Event::Reconcile(_))), "{kinds:?}");

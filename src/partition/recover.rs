@@ -6,12 +6,13 @@
 
 use tracing::{info, warn};
 
-use super::Error;
 use super::told::Told;
+use super::{Error, Guard};
+use crate::engine::State;
 use crate::engine::alerts::Alert;
-use crate::engine::input::Event;
+use crate::engine::input::Input;
+use crate::engine::output::Output;
 use crate::engine::snapshot::{BlobKey, Kind, Restoration};
-use crate::engine::{self, State};
 use crate::journal::{Checkpoint, Entry, Journal};
 use crate::position::Position;
 
@@ -19,8 +20,9 @@ use crate::position::Position;
 const READ_BYTES_MAX: usize = 4 << 20;
 
 /// The state at the journal's end.
-#[derive(Debug, Default)]
 pub struct Recovered {
+    /// The engine that led to it, and leads on.
+    pub(super) guard: Guard,
     /// The state.
     pub state: State,
     /// The last entry applied to it.
@@ -32,6 +34,12 @@ pub struct Recovered {
 }
 
 impl Recovered {
+    /// The state before the first input.
+    pub(super) fn nothing(guard: Guard) -> Self {
+        let (state, position, told) = (State::default(), Position::START, Told::default());
+        Self { guard, state, position, told, replayed_bytes: 0 }
+    }
+
     /// The alerts that followers believe to be open. Where the state says otherwise, they are told
     /// once the partition runs.
     pub fn open_alerts(&self) -> impl Iterator<Item = &Alert> {
@@ -41,19 +49,26 @@ impl Recovered {
 
 /// Restores the checkpoint, if there is one, and replays the journal behind it. Blocking.
 ///
+/// An entry on which the engine panics, though the one that wrote it did not, is set aside as an
+/// input is that arrives: the next start replays it as refused unread.
+///
 /// # Errors
-/// [`Error`] if the disk fails, or holds what this service doesn't understand.
-pub fn recover(journal: &Journal, checkpoint: Option<Checkpoint>) -> Result<Recovered, Error> {
+/// [`Error`] if the disk fails, or holds what this service doesn't understand; and if the engine
+/// panics, [`Error::Poisoned`] where the next start can go on.
+pub fn recover(
+    journal: &Journal,
+    checkpoint: Option<Checkpoint>,
+    guard: Guard,
+) -> Result<Recovered, Error> {
     let mut recovered = match checkpoint {
-        Some(checkpoint) => restore(checkpoint)?,
-        None => Recovered::default(),
+        Some(checkpoint) => restore(checkpoint, guard)?,
+        None => Recovered::nothing(guard),
     };
     let restored = recovered.position;
     let mut differing = 0_u64;
     while recovered.position < journal.last() {
         for entry in journal.read(recovered.position, READ_BYTES_MAX)? {
-            let mut outputs = Vec::with_capacity(entry.outputs.len());
-            engine::apply(&mut recovered.state, &entry.input, &mut outputs);
+            let outputs = replay(&mut recovered, &entry.input)?;
             differing += u64::from(outputs != entry.outputs);
             recovered.told.follow(&entry.outputs);
             recovered.position = entry.position;
@@ -61,22 +76,38 @@ pub fn recover(journal: &Journal, checkpoint: Option<Checkpoint>) -> Result<Reco
         }
     }
     info!(checkpoint = %restored, position = %recovered.position, "state recovered");
+    let inputs = recovered.guard.set_aside();
+    if inputs > 0 {
+        warn!(inputs, "inputs that this version broke down on are set aside");
+    }
     if differing > 0 {
         warn!(differing, "this engine decides otherwise than the one that wrote the journal");
     }
     Ok(recovered)
 }
 
+/// Applies an input of the journal; gives what it leads to now.
+fn replay(recovered: &mut Recovered, input: &Input) -> Result<Vec<Output>, Error> {
+    let Recovered { guard, state, .. } = recovered;
+    let refused = guard.refuses(&input.event).then(|| Input {
+        received_at: input.received_at,
+        event: guard.screen(input.event.clone()),
+    });
+    let input = refused.as_ref().unwrap_or(input);
+    let mut outputs = Vec::new();
+    match guard.apply(state, input, &mut outputs) {
+        Ok(_) => Ok(outputs),
+        Err(panic) => Err(guard.blame(input, panic)),
+    }
+}
+
 /// About how many bytes an entry takes in the journal: what counts towards the next checkpoint.
 fn weight(entry: &Entry) -> usize {
-    let payload = match &entry.input.event {
-        Event::Publish(publish) => publish.payload.len(),
-        _ => 0,
-    };
+    let payload = entry.input.event.message().map_or(0, |publish| publish.payload.len());
     std::mem::size_of::<Entry>() + payload + std::mem::size_of_val(&*entry.outputs)
 }
 
-fn restore(checkpoint: Checkpoint) -> Result<Recovered, Error> {
+fn restore(checkpoint: Checkpoint, guard: Guard) -> Result<Recovered, Error> {
     let mut restoration = Restoration::default();
     for blob in checkpoint.blobs {
         let (key, bytes) = blob?;
@@ -86,7 +117,7 @@ fn restore(checkpoint: Checkpoint) -> Result<Recovered, Error> {
     }
     let (state, position) = (restoration.finish(), checkpoint.position);
     let told = Told::of(&state);
-    Ok(Recovered { state, position, told, replayed_bytes: 0 })
+    Ok(Recovered { guard, state, position, told, replayed_bytes: 0 })
 }
 
 #[cfg(test)]
@@ -100,11 +131,11 @@ mod tests {
     use super::*;
     use crate::clock::{Clock, SystemClock};
     use crate::engine::alerts::{AlertEvent, Phase, Trigger};
-    use crate::engine::input::{Action, Command, Input, Principal, Role, Settings, Sites};
-    use crate::engine::output::{Output, Refusal};
+    use crate::engine::input::{Action, Command, Event, Principal, Role, Settings, Sites};
+    use crate::engine::output::Refusal;
     use crate::journal::{self, Record};
     use crate::partition::told::tests::unknown_alert;
-    use crate::partition::{Handle, Partition, Surroundings, handle};
+    use crate::partition::{Handle, Partition, Quarantine, Surroundings, handle};
     use crate::vitals::SiteId;
 
     fn create(site: &str) -> Command {
@@ -125,7 +156,8 @@ mod tests {
     ) -> Position {
         let settings = journal::Settings::new(dir.path().join("journal"));
         let opened = journal::open(&settings).unwrap();
-        let recovered = recover(&opened.journal, opened.checkpoint).unwrap();
+        let guard = Guard::new(Quarantine::open(&settings.dir).unwrap());
+        let recovered = recover(&opened.journal, opened.checkpoint, guard).unwrap();
         let position = recovered.position;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let (_, stored) = watch::channel(Position::START);
@@ -135,11 +167,11 @@ mod tests {
             stopping: CancellationToken::new(),
             clock: clock.clone(),
         };
-        let (partition, inbox) =
+        let (partition, inlets) =
             Partition::new(recovered, opened.writer, Settings::default(), surroundings);
         let running = tokio::spawn(partition.run());
-        work(handle(&inbox, clock), position).await;
-        drop(inbox);
+        work(handle(&inlets.commands, clock), position).await;
+        drop(inlets);
         running.await.unwrap().unwrap();
         opened.journal.last()
     }

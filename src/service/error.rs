@@ -44,6 +44,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it only says that another stage has ended, whose own error may come later.
+    pub(super) const fn is_consequence(&self) -> bool {
+        matches!(self, Self::Mqtt(mqtt::Error::InboxClosed))
+    }
+
     /// Its text with those of its causes.
     #[must_use]
     pub fn chain(&self) -> String {

@@ -72,17 +72,19 @@ impl Monitor {
         if *self.ingest_connected.borrow_and_update() {
             self.mqtt_part.ready();
         } else {
-            self.mqtt_part.not_ready("not connected to the broker");
+            self.mqtt_part.not_ready("no messages come from the broker");
         }
     }
 
     fn look_at_backlog(&self) {
         let (backlog, clock) = &self.backlog;
-        let age = backlog.age(clock.now());
-        if age < STALLED_AFTER {
-            self.journal_part.ready();
-        } else {
+        if backlog.is_held() {
+            self.journal_part
+                .not_ready("full: messages are left at the broker until there is room");
+        } else if backlog.age(clock.now()) >= STALLED_AFTER {
             self.journal_part.not_ready("nothing was committed for several seconds");
+        } else {
+            self.journal_part.ready();
         }
     }
 

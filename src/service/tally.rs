@@ -17,7 +17,7 @@ use metrics::counter;
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::engine::input::{Event, Publish};
+use crate::engine::input::{Event, Poisoned, Publish};
 use crate::engine::output::{Output, RejectReason};
 use crate::journal::{self, Entry, Follower};
 use crate::mqtt::topic::Topic;
@@ -61,6 +61,8 @@ impl Tally {
 struct Counts {
     /// Inputs, by kind.
     inputs: BTreeMap<&'static str, u64>,
+    /// Inputs refused unread, by what they are.
+    poisoned: BTreeMap<&'static str, u64>,
     /// Readings admitted, by the vital's number.
     readings: [u64; Vital::ALL.len() + 1],
     /// Refusals, by reason.
@@ -73,7 +75,16 @@ struct Counts {
 
 impl Counts {
     fn add(&mut self, entry: &Entry) {
-        *self.inputs.entry(kind_of(&entry.input.event)).or_default() += 1;
+        *self.inputs.entry(entry.input.event.kind()).or_default() += 1;
+        match entry.input.event {
+            Event::Poisoned(Poisoned::Publish(_)) => {
+                *self.poisoned.entry("publish").or_default() += 1
+            }
+            Event::Poisoned(Poisoned::Command(_)) => {
+                *self.poisoned.entry("command").or_default() += 1
+            }
+            _ => {}
+        }
         for output in &entry.outputs {
             match output {
                 Output::Reading(reading) => {
@@ -98,6 +109,9 @@ impl Counts {
         for (kind, count) in &self.inputs {
             counter!(names::INPUTS_TOTAL, "kind" => *kind).increment(*count);
         }
+        for (kind, count) in &self.poisoned {
+            counter!(names::INPUTS_POISONED_TOTAL, "kind" => *kind).increment(*count);
+        }
         for vital in Vital::ALL {
             let count = self.readings[usize::from(vital.number())];
             if count > 0 {
@@ -114,18 +128,6 @@ impl Counts {
             counter!(names::ALERT_EVENTS_TOTAL, "phase" => *phase, "priority" => *priority)
                 .increment(*count);
         }
-    }
-}
-
-const fn kind_of(event: &Event) -> &'static str {
-    match event {
-        Event::Started { .. } => "started",
-        Event::Settings(_) => "settings",
-        Event::Tick => "tick",
-        Event::Link(_) => "link",
-        Event::Publish(_) => "publish",
-        Event::Command(_) => "command",
-        Event::Reconcile(_) => "reconcile",
     }
 }
 
@@ -159,7 +161,7 @@ impl RefusalLog {
     }
 
     fn tell(&mut self, entry: &Entry) {
-        let Event::Publish(publish) = &entry.input.event else { return };
+        let Some(publish) = entry.input.event.message() else { return };
         for (reason, refusals) in refusals(entry) {
             if self.lines == LINES_MAX {
                 self.left_out += 1;

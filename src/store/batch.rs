@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::row::{self, Cell, Identity, Origin, ReadingRow, Row};
-use crate::engine::input::Event;
 use crate::engine::output::Output;
 use crate::journal::entry::Entry;
 use crate::position::{Cursor, Position};
@@ -59,10 +58,7 @@ impl Batch {
 
     /// Takes the rows of the entry that comes next.
     pub(super) fn push(&mut self, entry: &Entry) {
-        let mut payload = match &entry.input.event {
-            Event::Publish(publish) => Some(&publish.payload),
-            _ => None,
-        };
+        let mut payload = entry.input.event.message().map(|publish| &publish.payload);
         for (index, output) in (0..).zip(&entry.outputs) {
             self.push_output(self.origin(entry, index), output, &mut payload);
         }
@@ -142,7 +138,7 @@ fn cell_bytes(cell: &Cell) -> usize {
 mod tests {
     use super::*;
     use crate::clock::Timestamp;
-    use crate::engine::input::{Input, Publish};
+    use crate::engine::input::{Event, Input, Publish};
     use crate::engine::output::{RegistryChange, Reject, RejectReason, SiteRow};
     use crate::position::{JournalId, Partition};
     use crate::vitals::{SiteId, SiteKey};

@@ -30,6 +30,8 @@ pub const MQTT_VERDICTS_DROPPED_TOTAL: &str = "pulseward_mqtt_verdicts_dropped_t
 
 /// Counter. Label `kind`.
 pub const INPUTS_TOTAL: &str = "pulseward_inputs_total";
+/// Counter. Label `kind`.
+pub const INPUTS_POISONED_TOTAL: &str = "pulseward_inputs_poisoned_total";
 /// Counter. Label `vital`.
 pub const READINGS_ADMITTED_TOTAL: &str = "pulseward_readings_admitted_total";
 /// Counter. Label `reason`.
@@ -51,6 +53,8 @@ pub const COMMIT_SECONDS: &str = "pulseward_commit_seconds";
 pub const COMMIT_BATCH: &str = "pulseward_commit_batch";
 /// Gauge.
 pub const JOURNAL_BYTES: &str = "pulseward_journal_bytes";
+/// Gauge, 1 or 0.
+pub const JOURNAL_FULL: &str = "pulseward_journal_full";
 /// Gauge.
 pub const JOURNAL_LAST_POSITION: &str = "pulseward_journal_last_position";
 
@@ -104,6 +108,10 @@ fn describe_mqtt() {
 
 fn describe_engine() {
     describe_counter!(INPUTS_TOTAL, "Inputs that the engine applied, by kind");
+    describe_counter!(
+        INPUTS_POISONED_TOTAL,
+        "Messages and commands refused unread, because the service broke down on them before"
+    );
     describe_counter!(READINGS_ADMITTED_TOTAL, "Readings admitted, by vital");
     describe_counter!(REJECTS_TOTAL, "Readings and messages refused, by reason");
     describe_counter!(ALERT_EVENTS_TOTAL, "Alert events, by phase and priority");
@@ -124,6 +132,10 @@ fn describe_journal() {
     describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "Time of one durable commit");
     describe_histogram!(COMMIT_BATCH, Unit::Count, "Inputs that shared one commit");
     describe_gauge!(JOURNAL_BYTES, Unit::Bytes, "What the journal takes on disk");
+    describe_gauge!(
+        JOURNAL_FULL,
+        "Whether messages are left at the broker, because only the journal's reserve is left"
+    );
     describe_gauge!(JOURNAL_LAST_POSITION, "Position of the last durable entry");
 }
 

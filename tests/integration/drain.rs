@@ -1,7 +1,13 @@
 //! How a service ends and how it does not begin: SIGTERM drains, a data directory has one service,
 //! and a database of another data directory is left alone.
 
+use std::fs::File;
+use std::process::Command;
 use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use crate::support::house::{House, assert_same};
 use crate::support::journal::admitted;
@@ -14,6 +20,8 @@ use crate::support::watcher::Watcher;
 
 /// The publishers never rest while the service ends.
 const PAUSE: Duration = Duration::from_millis(1);
+/// A passing test never spends it.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_service_told_to_end_under_load_stores_what_it_took_and_leaves_the_rest_at_the_broker() {
@@ -65,6 +73,26 @@ async fn a_second_service_on_the_same_data_says_so_and_ends_and_the_first_goes_o
 
     publish(&house.broker.url(), recording.messages()).await;
     house.stored(recording.readings().len()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_told_to_end_while_it_opens_its_journal_does_so_at_once() {
+    let dir = TempDir::with_prefix("journal-").expect("temporary directory");
+    // Whoever reads a pipe waits until something is written to it, and that never happens here.
+    let pipe = dir.path().join("format");
+    let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs");
+    assert!(made.success());
+    let mut service = Service::launch(&service::Settings {
+        mqtt_url: "mqtt://127.0.0.1:1".to_owned(),
+        store_url: None,
+        environment: vec![("PULSEWARD_JOURNAL__DIR", dir.path().display().to_string())],
+    });
+    // Opened as soon as it is read.
+    let opening = spawn_blocking(move || File::options().write(true).open(pipe));
+    let opened = timeout(PATIENCE, opening).await.expect("it is read").expect("no panic");
+    let exit = service.terminate();
+    assert!(exit.success(), "{exit}");
+    drop(opened.expect("opened"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,6 +11,7 @@ mod disk;
 mod drain;
 mod house;
 mod mqtt;
+mod poison;
 mod postgres_away;
 mod refusals;
 mod serve;

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use pulseward::engine::input::{Action, Event};
+use pulseward::engine::input::{Action, Event, Poisoned};
 use pulseward::engine::output::{Output, RegistryChange};
 use pulseward::journal::entry::{self, Entry};
 use pulseward::position::Position;
@@ -80,6 +80,9 @@ fn kind_of_event(event: &Event) -> u8 {
             Action::WorkOnAlert { .. } => 15,
         },
         Event::Reconcile(_) => 16,
+        Event::Poisoned(Poisoned::Publish(_)) => 17,
+        Event::Poisoned(Poisoned::Command(_)) => 18,
+        Event::Intake(_) => 19,
     }
 }
 
@@ -105,7 +108,7 @@ fn every_kind_of_input_and_output_has_a_sample() {
     let samples = samples();
     let events: BTreeSet<_> =
         samples.iter().map(|(_, sample)| kind_of_event(&sample.input.event)).collect();
-    assert_eq!(events, (0..=16).collect());
+    assert_eq!(events, (0..=19).collect());
     let outputs = samples.iter().flat_map(|(_, sample)| &sample.outputs);
     assert_eq!(outputs.map(kind_of_output).collect::<BTreeSet<_>>(), (0..=9).collect());
 }

@@ -9,12 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Outage, end, highest_technical, raise};
+use super::{Outage, end, highest_technical, is_of, raise};
 use crate::clock::Timestamp;
 use crate::engine::alerts::{Open, Policy, Trigger};
 use crate::engine::context::Context;
 use crate::engine::output::Output;
 use crate::engine::patient::Patient;
+use crate::engine::poison::POISON;
 use crate::engine::profile::{EffectiveRule, RuleKind, TechnicalCondition, TechnicalRule};
 use crate::engine::rules::{RuleSet, technical};
 use crate::engine::state::State;
@@ -95,7 +96,7 @@ pub(super) fn fire(state: &mut State, now: Timestamp, outputs: &mut Vec<Output>)
         let place = (state.site(site).row.id.clone(), state.device(gateway).row.id.clone());
         let outage = Outage {
             policy: Policy::from(effective),
-            gateway: Some(place),
+            place: Some(place),
             priority,
             covered: u32::try_from(covered.len()).unwrap_or(u32::MAX),
             onset: since,
@@ -116,8 +117,11 @@ pub(in crate::engine) fn online(
         return;
     }
     let device = state.device(gateway).row.id.clone();
-    let is_its =
-        |open: &&Open| open.alert.patient.is_none() && open.alert.device.as_ref() == Some(&device);
+    let is_its = |open: &&Open| {
+        open.alert.patient.is_none()
+            && open.alert.device.as_ref() == Some(&device)
+            && !is_of(open, POISON)
+    };
     let rule = state.general.alerts.iter().find(is_its).map(|open| open.alert.rule.clone());
     if let Some(rule) = rule {
         end(state, rule.as_str(), Some(&device), now, Trigger::DeviceStatus, outputs);

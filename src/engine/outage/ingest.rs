@@ -1,6 +1,7 @@
-//! Our own intake: the service itself and its link to the broker.
+//! Our own intake: the service itself, its link to the broker, and the room for what comes by it.
 //!
-//! From the moment when nothing can come any more, attentive time stands still. An outage that
+//! From the moment when nothing can come any more, attentive time stands still, until the link is
+//! up and messages are taken. An outage that
 //! lasts is told by one alert, which ends when what piled up has been taken in. A session that the
 //! broker has unexpectedly lost is an alert of its own, which waits for somebody to take note: what
 //! was published meanwhile may be gone, and nothing will ever tell which.
@@ -9,14 +10,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Outage, close, end, is_of, own, raise};
+use super::{Outage, close, end, is_of, own, raise, raise_latched};
 use crate::clock::Timestamp;
-use crate::engine::alerts::{Phase, Policy, Trigger};
-use crate::engine::context::event;
-use crate::engine::input::Link;
+use crate::engine::alerts::{Policy, Trigger};
+use crate::engine::input::{Intake, Link};
 use crate::engine::output::Output;
 use crate::engine::state::{General, State};
-use crate::vitals::{Priority, RuleId};
+use crate::vitals::RuleId;
 
 /// The rule of the alert of our own outage.
 pub(in crate::engine) const INGEST: &str = "pulseward.ingest";
@@ -30,6 +30,10 @@ const INGEST_DELAY: Duration = Duration::from_secs(10);
 pub(in crate::engine) struct Ingest {
     /// Since when nothing can come, if so.
     down_since: Option<Timestamp>,
+    /// Whether the link to the broker is up.
+    is_linked: bool,
+    /// Whether messages are left to the broker, because the journal is full.
+    is_held: bool,
     /// Whether the broker has ever held a session of ours.
     had_session: bool,
     /// How many alerts of our own there were: part of the next one's id.
@@ -37,6 +41,11 @@ pub(in crate::engine) struct Ingest {
 }
 
 impl Ingest {
+    /// Whether messages are left to the broker.
+    pub(in crate::engine) const fn is_held(&self) -> bool {
+        self.is_held
+    }
+
     /// The number of the next alert of our own.
     pub(super) const fn next_occurrence(&mut self) -> u32 {
         self.occurrences += 1;
@@ -66,9 +75,33 @@ pub(in crate::engine) fn started(
     outputs: &mut Vec<Output>,
 ) {
     let since = last_alive.unwrap_or(now);
+    // Of an earlier run, both; whoever feeds the engine says so anew.
+    (state.general.ingest.is_linked, state.general.ingest.is_held) = (false, false);
+    stop(state, since);
+    tell(state, now, outputs);
+}
+
+/// Nothing can come any more.
+fn stop(state: &mut State, since: Timestamp) {
     state.general.attention.stop(since);
     state.general.ingest.down_since.get_or_insert(since);
-    tell(state, now, outputs);
+}
+
+/// Something can come again, if both are so.
+fn resume(state: &mut State, now: Timestamp) {
+    let Ingest { is_linked, is_held, .. } = state.general.ingest;
+    if is_linked && !is_held {
+        state.general.attention.link_up(now);
+    }
+}
+
+/// Messages are taken, or no longer.
+pub(in crate::engine) fn intake(state: &mut State, intake: Intake, now: Timestamp) {
+    state.general.ingest.is_held = intake == Intake::Held;
+    match intake {
+        Intake::Held => stop(state, now),
+        Intake::Resumed => resume(state, now),
+    }
 }
 
 /// The link to the broker changed.
@@ -80,13 +113,14 @@ pub(in crate::engine) fn link(
 ) {
     match link {
         Link::Down => {
-            state.general.attention.stop(now);
-            state.general.ingest.down_since.get_or_insert(now);
+            state.general.ingest.is_linked = false;
+            stop(state, now);
         }
         Link::Up { session_present } => {
             let is_lost = state.general.ingest.had_session && !session_present;
             state.general.ingest.had_session = true;
-            state.general.attention.link_up(now);
+            state.general.ingest.is_linked = true;
+            resume(state, now);
             if is_lost {
                 raise_gap(state, now, outputs);
             }
@@ -129,21 +163,14 @@ fn raise_gap(state: &mut State, now: Timestamp, outputs: &mut Vec<Output>) {
     close(state, INGEST_GAP, now, outputs);
     let rule = own(INGEST_GAP);
     let outage = outage(state, &rule, since);
-    let priority = outage.priority;
-    raise(state, outage, now, outputs);
-    let moment = state.moment(now);
-    let open = state.general.alerts.last_mut().expect("just raised");
-    let policy = Policy { latching_from: Some(Priority::Low), ..Policy::own(&rule) };
-    open.end(policy, now);
-    let alert = open.alert.clone();
-    outputs.push(event(Phase::End, moment, Some(priority), Trigger::Ingest, alert));
+    raise_latched(state, outage, now, outputs);
 }
 
 /// An outage of our own stands for everyone who wears a device.
 fn outage<'a>(state: &State, rule: &'a RuleId, onset: Timestamp) -> Outage<'a> {
     Outage {
         policy: Policy::own(rule),
-        gateway: None,
+        place: None,
         priority: state.highest_technical_priority(),
         covered: state.worn,
         onset,

@@ -128,6 +128,54 @@ fn v10_an_outage_of_the_broker_is_one_alert_and_no_wave_of_silence() {
 }
 
 #[test]
+fn v10_a_full_journal_is_one_alert_and_no_wave_of_silence() {
+    let mut ward = ward();
+    for number in 2..10 {
+        ward.enroll_measuring(number, &[(Vital::HeartRate, 60)]);
+    }
+    ward.apply(Event::Link(Link::Up { session_present: true }));
+    ward.wait(60);
+    ward.apply(Event::Intake(Intake::Held));
+    ward.wait(1800);
+    // Whatever the link does meanwhile.
+    ward.apply(Event::Link(Link::Down));
+    ward.wait(600);
+    ward.apply(Event::Link(Link::Up { session_present: true }));
+    ward.wait(1200);
+    ward.apply(Event::Link(Link::CaughtUp));
+    assert!(!ward.state.is_catching_up(), "nothing is coming yet");
+    ward.apply(Event::Intake(Intake::Resumed));
+    assert!(ward.state.is_catching_up());
+    ward.wait(30);
+    ward.apply(Event::Link(Link::CaughtUp));
+    assert_eq!(
+        ward.told(),
+        [
+            "70 start pulseward.ingest medium active/on",
+            "3690 end pulseward.ingest medium inactive/off",
+        ]
+    );
+    ward.wait(119);
+    assert_eq!(ward.told(), [""; 0]);
+    ward.wait(1);
+    assert_eq!(ward.told().len(), 9, "120 of the 180 s were left when the clock stood still");
+}
+
+#[test]
+fn room_in_the_journal_does_not_make_up_for_a_link_that_is_down() {
+    let mut ward = ward();
+    ward.apply(Event::Link(Link::Up { session_present: true }));
+    ward.apply(Event::Intake(Intake::Held));
+    ward.apply(Event::Link(Link::Down));
+    ward.apply(Event::Intake(Intake::Resumed));
+    ward.wait(3600);
+    assert_eq!(ward.told(), ["10 start pulseward.ingest medium active/on"]);
+    ward.apply(Event::Link(Link::Up { session_present: true }));
+    ward.apply(Event::Link(Link::CaughtUp));
+    assert_eq!(ward.told(), ["3600 end pulseward.ingest medium inactive/off"]);
+}
+
+#[test]
 fn a_link_that_is_back_in_a_moment_is_no_news() {
     let mut ward = ward();
     ward.apply(Event::Link(Link::Down));

@@ -458,3 +458,35 @@ fn content_types_are_told_apart_without_their_parameters() {
         assert_eq!(encoding(content_type), expected, "{content_type}");
     }
 }
+
+#[tokio::test]
+async fn messages_on_their_way_are_bounded_by_their_bytes_and_pings_go_on() {
+    let broker = Broker::start().await;
+    let payload_bytes_max = 300_000;
+    let settings = Settings {
+        payload_bytes_max,
+        // Two messages, and less than the largest beside them.
+        admitted_bytes_max: 900_000,
+        keep_alive: Duration::from_millis(400),
+        ..broker.settings()
+    };
+    let largest = vec![b'x'; 300_000];
+    let (mut source, mut peer) = connected(settings, &broker).await;
+    for packet_id in 1..=2 {
+        peer.publish(packet_id, &largest).await;
+    }
+    let first = source.next().await;
+    let second = source.next().await;
+    // Small enough to lie in the socket's buffers.
+    peer.publish(3, b"more").await;
+    for _ in 0..2 {
+        assert!(matches!(peer.receive().await, Packet::PingReq(_)));
+        peer.pong().await;
+    }
+    assert!(source.inbox.is_empty(), "it is not read");
+    assert!(second.acknowledgement.is_some() && second.admission.is_some());
+    drop(first.admission);
+    assert_eq!(source.payload().await.0, b"more");
+    drop((first.acknowledgement, second));
+    drop(source.stop().await);
+}

@@ -9,8 +9,8 @@ use pulseward::engine::alerts::{
     Signal, Trigger,
 };
 use pulseward::engine::input::{
-    Action, AlertAction, Command, Encoding, Event, Input, Link, NewBinding, Principal,
-    ProfileOwner, Publish, Replacement, Role, Schedule, Settings, Sites,
+    Action, AlertAction, Command, Encoding, Event, Input, Intake, Link, NewBinding, Poisoned,
+    Principal, ProfileOwner, Publish, Replacement, Role, Schedule, Settings, Sites,
 };
 use pulseward::engine::output::{
     BindingRow, DeviceRow, MonitoringChange, MonitoringState, Output, PatientRow, ProfileRow,
@@ -64,6 +64,14 @@ fn publish(encoding: Option<Encoding>, payload: &'static str) -> Event {
         encoding,
         correlation: encoding.map(|_| "c-1".into()),
         retained: encoding.is_none(),
+    })
+}
+
+fn poisoned(event: Event) -> Event {
+    Event::Poisoned(match event {
+        Event::Publish(publish) => Poisoned::Publish(publish),
+        Event::Command(command) => Poisoned::Command(command),
+        other => unreachable!("{other:?} is not set aside"),
     })
 }
 
@@ -358,6 +366,13 @@ fn inputs() -> Vec<(&'static str, Entry)> {
         ("publish-json", alone(publish(Some(Encoding::Json), "{\"boot_id\":1}"))),
         ("publish-protobuf", alone(publish(Some(Encoding::Protobuf), "\u{8}\u{1}"))),
         ("publish-plain", alone(publish(None, ""))),
+        ("intake-held", alone(Event::Intake(Intake::Held))),
+        ("intake-resumed", alone(Event::Intake(Intake::Resumed))),
+        ("poisoned-publish", alone(poisoned(publish(Some(Encoding::Json), "{")))),
+        (
+            "poisoned-command",
+            alone(poisoned(command(Action::UnbindDevice { device: device(), at: Some(at(3)) }))),
+        ),
     ]
 }
 

@@ -1,0 +1,267 @@
+//! The inputs that are set aside, because the engine panicked on them: their digests, on disk.
+//!
+//! Each is a small file named by the digest, in the data directory under `poison/` and the version
+//! of the service that panicked. It stands there before the process ends, so that the next run
+//! knows the input when it comes again: from the broker, from a caller, or from the journal that a
+//! newer engine replays. The digest covers all that comes again identically: of a message its
+//! topic, payload, declared encoding, correlation data and retained flag; of a command the action
+//! and who asks.
+//!
+//! The file stays: the same bytes would panic again. Another version of the service begins with
+//! nothing set aside, for it may read what this one could not; a message that was refused can then
+//! be sent again. Removing a file makes this version try the input again.
+//!
+//! The file says for people what happened and when, and never what the input says: no payload, and
+//! no panic's message, which may quote one.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use super::Error;
+use crate::engine::input::{Event, Input};
+
+/// Where in the data directory they are.
+const DIRECTORY: &str = "poison";
+/// A file that is not complete yet.
+const DRAFT: &str = "draft";
+/// The engine of this process. Another may read what this one could not.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Set aside at most. Each costs a restart, so that whoever sees hundreds of them is past helping
+/// by setting aside one more.
+const DIGESTS_MAX: usize = 1024;
+
+/// SHA-256 of an input.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of what can be set aside; `None` of an input that the service makes itself.
+    fn of(event: &Event) -> Option<Self> {
+        let (Event::Publish(_) | Event::Command(_)) = event else { return None };
+        let bytes = postcard::to_extend(event, Vec::new())
+            .expect("plain values into a growing buffer have no way to fail");
+        Some(Self(Sha256::digest(bytes).into()))
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        let mut digest = [0; 32];
+        if name.len() != digest.len() * 2 || !name.is_ascii() {
+            return None;
+        }
+        for (index, byte) in digest.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&name[index * 2..index * 2 + 2], 16).ok()?;
+        }
+        Some(Self(digest))
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// What is set aside in a data directory.
+pub struct Quarantine {
+    dir: PathBuf,
+    digests: BTreeSet<Digest>,
+}
+
+impl Quarantine {
+    /// Reads what this version of the service has set aside in `data_dir`. Blocking. The directory
+    /// must be locked by the journal that is opened in it.
+    ///
+    /// # Errors
+    /// [`Error::Quarantine`] if the disk doesn't say.
+    pub fn open(data_dir: &Path) -> Result<Self, Error> {
+        let dir = data_dir.join(DIRECTORY).join(VERSION);
+        let digests = match fs::read_dir(&dir) {
+            Ok(listing) => listing
+                .map(|found| Ok(found?.file_name().to_str().and_then(Digest::parse)))
+                .filter_map(Result::transpose)
+                .collect::<io::Result<_>>(),
+            Err(missing) if missing.kind() == ErrorKind::NotFound => Ok(BTreeSet::new()),
+            Err(error) => Err(error),
+        };
+        let digests = digests.map_err(Error::quarantine("listing", &dir))?;
+        Ok(Self { dir, digests })
+    }
+
+    /// How many inputs are set aside.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.digests.len()
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.digests.is_empty()
+    }
+
+    /// Whether the input is set aside. Costs something, about a microsecond for a small message,
+    /// only where anything is.
+    pub(super) fn holds(&self, event: &Event) -> bool {
+        !self.is_empty() && Digest::of(event).is_some_and(|digest| self.digests.contains(&digest))
+    }
+
+    /// Sets an input aside, durably, on which the engine panicked at `location`; gives the error
+    /// with which the run must end. Blocking, for a few fsyncs.
+    pub(super) fn set_aside(&mut self, input: &Input, location: String) -> Error {
+        let kind = input.event.kind();
+        let Some(digest) = Digest::of(&input.event) else {
+            return Error::OwnInputPanicked { kind, location };
+        };
+        if self.digests.len() >= DIGESTS_MAX && !self.digests.contains(&digest) {
+            let dir = self.dir.clone();
+            return Error::QuarantineFull { kind, location, dir, max: DIGESTS_MAX };
+        }
+        let file = self.dir.join(digest.to_string());
+        match write(&self.dir, &file, &describe(input, &location)) {
+            Ok(()) => {
+                self.digests.insert(digest);
+                Error::Poisoned { kind, location, file }
+            }
+            Err(source) => Error::quarantine("writing", file)(source),
+        }
+    }
+}
+
+/// What people are told.
+fn describe(input: &Input, location: &str) -> String {
+    let mut text = format!(
+        "Pulseward {VERSION} broke down on this input, and refuses it unread while this file is \
+         here.\nkind: {}\nreceived: {}\npanicked at: {location}\n",
+        input.event.kind(),
+        input.received_at,
+    );
+    if let Some(message) = input.event.message() {
+        let more = format!("topic: {:?}\nbytes: {}\n", message.topic, message.payload.len());
+        text.push_str(&more);
+    }
+    text
+}
+
+/// Writes a file whole or not at all, durable with the directories above it.
+fn write(dir: &Path, file: &Path, text: &str) -> io::Result<()> {
+    fs::create_dir_all(dir)?;
+    for above in dir.ancestors().take(3) {
+        sync(above)?;
+    }
+    let draft = dir.join(DRAFT);
+    let mut written = File::create(&draft)?;
+    written.write_all(text.as_bytes())?;
+    written.sync_all()?;
+    fs::rename(&draft, file)?;
+    sync(dir)
+}
+
+/// Makes names in a directory durable.
+fn sync(dir: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::engine::input::{Encoding, Publish};
+
+    fn publish() -> Publish {
+        Publish {
+            topic: "pulseward/v1/north/watch-1/readings".to_owned(),
+            payload: Bytes::from_static(b"Jane Doe"),
+            encoding: Some(Encoding::Json),
+            correlation: Some(Bytes::from_static(b"7")),
+            retained: false,
+        }
+    }
+
+    fn input(publish: Publish) -> Input {
+        Input { received_at: Timestamp::from_seconds(1_000_000), event: Event::Publish(publish) }
+    }
+
+    const LOCATION: &str = "src/engine/decode.rs:1:2";
+
+    #[test]
+    fn what_was_set_aside_is_known_to_the_next_run_and_nothing_else_is() {
+        let dir = TempDir::new().unwrap();
+        let mut quarantine = Quarantine::open(dir.path()).unwrap();
+        assert!(quarantine.is_empty() && !quarantine.holds(&Event::Publish(publish())));
+        let error = quarantine.set_aside(&input(publish()), LOCATION.to_owned());
+        assert!(matches!(error, Error::Poisoned { kind: "publish", .. }), "{error}");
+        let quarantine = Quarantine::open(dir.path()).unwrap();
+        assert_eq!(quarantine.len(), 1);
+        assert!(quarantine.holds(&Event::Publish(publish())));
+        for other in [
+            Publish { topic: "pulseward/v1/north/watch-2/readings".to_owned(), ..publish() },
+            Publish { payload: Bytes::from_static(b"Jane Do"), ..publish() },
+            Publish { encoding: None, ..publish() },
+            Publish { correlation: None, ..publish() },
+            Publish { retained: true, ..publish() },
+        ] {
+            assert!(!quarantine.holds(&Event::Publish(other)));
+        }
+    }
+
+    #[test]
+    fn the_file_tells_people_what_happened_and_nothing_of_the_payload() {
+        let dir = TempDir::new().unwrap();
+        let mut quarantine = Quarantine::open(dir.path()).unwrap();
+        let error = quarantine.set_aside(&input(publish()), LOCATION.to_owned());
+        let Error::Poisoned { file, .. } = error else { panic!("{error}") };
+        assert_eq!(
+            fs::read_to_string(file).unwrap(),
+            format!(
+                "Pulseward {VERSION} broke down on this input, and refuses it unread while this \
+                 file is here.\nkind: publish\nreceived: 1970-01-12T13:46:40Z\n\
+                 panicked at: {LOCATION}\ntopic: \"pulseward/v1/north/watch-1/readings\"\n\
+                 bytes: 8\n"
+            )
+        );
+    }
+
+    #[test]
+    fn an_input_of_the_services_own_is_not_set_aside() {
+        let dir = TempDir::new().unwrap();
+        let mut quarantine = Quarantine::open(dir.path()).unwrap();
+        let tick = Input { received_at: Timestamp::EPOCH, event: Event::Tick };
+        let error = quarantine.set_aside(&tick, LOCATION.to_owned());
+        assert!(matches!(error, Error::OwnInputPanicked { kind: "tick", .. }), "{error}");
+        assert!(quarantine.is_empty() && fs::read_dir(dir.path()).unwrap().next().is_none());
+    }
+
+    #[test]
+    fn at_the_bound_no_more_is_set_aside_and_the_error_says_so() {
+        let dir = TempDir::new().unwrap();
+        let mut quarantine = Quarantine::open(dir.path()).unwrap();
+        quarantine.digests = (0..DIGESTS_MAX)
+            .map(|number| Digest(Sha256::digest(number.to_be_bytes()).into()))
+            .collect();
+        let error = quarantine.set_aside(&input(publish()), LOCATION.to_owned());
+        assert!(matches!(error, Error::QuarantineFull { max: DIGESTS_MAX, .. }), "{error}");
+        assert!(!quarantine.holds(&Event::Publish(publish())));
+    }
+
+    #[test]
+    fn what_is_no_digest_is_left_alone_and_what_another_version_set_aside_is_tried_again() {
+        let dir = TempDir::new().unwrap();
+        let name = Digest([0xab; 32]).to_string();
+        for path in [format!("{VERSION}/{DRAFT}"), format!("0.0.0/{name}")] {
+            let path = dir.path().join(DIRECTORY).join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        assert!(Quarantine::open(dir.path()).unwrap().is_empty());
+        fs::write(dir.path().join(DIRECTORY).join(VERSION).join(name), "").unwrap();
+        assert_eq!(Quarantine::open(dir.path()).unwrap().len(), 1);
+    }
+}
