@@ -33,9 +33,14 @@ pub enum Command {
         /// The configuration.
         file: PathBuf,
     },
+    /// Enroll patients and their devices from a CSV file, over gRPC.
+    Enroll(crate::enroll::Options),
     /// Check alarm profiles, show the default one, or put one in force.
     #[command(subcommand)]
     Profile(crate::profile_admin::Task),
+    /// List refused messages, or send them through the intake again.
+    #[command(subcommand)]
+    Rejected(crate::rejected_admin::Task),
 }
 
 #[cfg(test)]
@@ -54,6 +59,18 @@ mod tests {
         let serve = |arguments: &[&str]| Arguments::try_parse_from(arguments);
         assert!(serve(&["pulseward", "serve"]).is_err());
         assert!(serve(&["pulseward", "serve", "--config", "x.toml"]).is_ok());
+    }
+
+    #[test]
+    fn sites_are_created_only_in_a_time_zone() {
+        let enroll = |options: &[&str]| {
+            let arguments = ["pulseward", "enroll", "ward.csv"].iter().chain(options);
+            Arguments::try_parse_from(arguments).is_ok()
+        };
+        assert!(enroll(&[]) && enroll(&["--create-sites", "--time-zone", "Europe/Berlin"]));
+        assert!(!enroll(&["--create-sites"]) && !enroll(&["--time-zone", "Europe/Berlin"]));
+        assert!(enroll(&["--measures", "heart_rate=1s,spo2=5s", "--upload-interval", "1min"]));
+        assert!(!enroll(&["--measures", "heart_rate"]));
     }
 
     #[test]

@@ -9,7 +9,8 @@
 //!
 //! Before an input applies, `timers` due by then fire, each at its own deadline.
 //!
-//! The state is a value ([`state::State`]); [`snapshot`] takes it to a checkpoint and back.
+//! The state is a value ([`state::State`]); [`snapshot`] takes it to a checkpoint and back, and
+//! [`query`] tells callers of it.
 
 mod admit;
 pub mod alerts;
@@ -25,6 +26,8 @@ pub mod output;
 mod patient;
 mod poison;
 pub mod profile;
+pub mod query;
+mod redrive;
 mod registry;
 mod rules;
 pub mod snapshot;
@@ -122,6 +125,9 @@ fn receive_readings(
         Ok(batch) => batch,
         Err(refused) => {
             outputs.push(reject(publish, None, refused.clone()));
+            if let Ok(device) = find_device(state, topic) {
+                admit::refuse(state, device, now, outputs);
+            }
             return outputs.push(refuse_all(publish, topic, refused));
         }
     };
@@ -160,17 +166,8 @@ fn admit_batch(
     status::watch_clock(state, device, &batch, now, outputs);
     let (boot_id, first_seq) = (batch.boot_id, batch.first_seq);
     let (want_verdict, encoding) = (batch.want_verdict, batch.encoding);
-    let tally = admit::admit(state, device, batch, now, outputs);
-    let (listed, rest) = tally.refused.split_at(tally.refused.len().min(Reject::LISTED_MAX));
-    for (index, reason, detail) in listed {
-        outputs.push(reject(publish, Some(*index), (*reason, detail.clone())));
-    }
-    if let [(index, reason, _), ..] = rest {
-        let detail = format!("{} readings of the batch from here on", rest.len());
-        let count = u32::try_from(rest.len()).unwrap_or(u32::MAX);
-        let (topic, index, reason) = (publish.topic.clone(), Some(*index), *reason);
-        outputs.push(Output::Reject(Box::new(Reject { topic, index, reason, detail, count })));
-    }
+    let tally = admit::admit(state, device, batch, &publish.payload, now, outputs);
+    reject_readings(publish, &tally.refused, outputs);
     if !want_verdict && tally.refused.is_empty() {
         return;
     }
@@ -194,6 +191,24 @@ fn admit_batch(
         correlation: publish.correlation.clone(),
         json: encoding == Encoding::Json,
     })));
+}
+
+/// The refusals of single readings; beyond so many, one that stands for the others.
+fn reject_readings(
+    publish: &Publish,
+    refused: &[(u32, RejectReason, String)],
+    outputs: &mut Vec<Output>,
+) {
+    let (listed, rest) = refused.split_at(refused.len().min(Reject::LISTED_MAX));
+    for (index, reason, detail) in listed {
+        outputs.push(reject(publish, Some(*index), (*reason, detail.clone())));
+    }
+    if let [(index, reason, _), ..] = rest {
+        let detail = format!("{} readings of the batch from here on", rest.len());
+        let count = u32::try_from(rest.len()).unwrap_or(u32::MAX);
+        let (topic, index, reason) = (publish.topic.clone(), Some(*index), *reason);
+        outputs.push(Output::Reject(Box::new(Reject { topic, index, reason, detail, count })));
+    }
 }
 
 /// No detail is longer than what `reading.proto` promises to devices with fixed buffers.

@@ -1,8 +1,8 @@
 //! The gRPC door: clinicians and administrators come in here, and nowhere else.
 //!
 //! Each service of `proto/pulseward/v1` has a file. Calls that change something become engine
-//! commands through [`Commands`] and are answered once they are durable and applied; calls about the
-//! past go to [`History`]. Health (`grpc.health.v1`) and reflection are served beside them. A call
+//! commands through [`Commands`] and are answered once they are durable and applied; calls about
+//! what the engine knows now go the same way as queries, and calls about the past to [`History`]. Health (`grpc.health.v1`) and reflection are served beside them. A call
 //! that this version does not serve answers UNIMPLEMENTED.
 //!
 //! Nothing is decided here: requests are checked for form, converted, passed on, and the answer is
@@ -44,6 +44,8 @@ mod vitals;
 
 pub use commands::{Closed, Commands};
 pub(crate) use convert::profiles::{profile, wire_profile};
+pub(crate) use convert::registry::wire_schedule;
+pub(crate) use convert::{timestamp, wire_timestamp};
 use health::Health;
 
 /// A peer that has said nothing for this long is asked whether it is there. With
@@ -208,10 +210,13 @@ fn routes(settings: &Settings, parts: Parts, health: &Health) -> Routes {
             AlertServiceServer<_>,
             alerts::Service::new(commands.clone(), hub, stopping)
         ))
-        .add_service(guarded!(VitalsServiceServer<_>, vitals::Service::new(history)))
+        .add_service(guarded!(
+            VitalsServiceServer<_>,
+            vitals::Service::new(commands.clone(), history.clone())
+        ))
         .add_service(guarded!(RegistryServiceServer<_>, registry::Service::new(commands.clone())))
-        .add_service(guarded!(ProfileServiceServer<_>, profiles::Service::new(commands)))
-        .add_service(guarded!(IngestServiceServer<_>, ingest::Service))
+        .add_service(guarded!(ProfileServiceServer<_>, profiles::Service::new(commands.clone())))
+        .add_service(guarded!(IngestServiceServer<_>, ingest::Service::new(commands, history)))
         .add_service(guarded!(AuditServiceServer<_>, audit::Service))
         .add_service(health.service())
         .add_service(health::reflection())

@@ -27,8 +27,9 @@
 //! - [`hub`]: the alerts that are open, and everybody who watches them
 //! - [`store`]: rows for history and for people with SQL
 //! - [`grpc`], [`http`]: the doors
-//! - [`profile_file`], [`profile_admin`]: alarm profiles as people write them, and the commands for
-//!   them
+//! - [`enroll`], [`profile_file`], [`profile_admin`]: wards and alarm profiles as people write them,
+//!   and the commands for them
+//! - [`rejected_admin`]: the commands for what was refused
 //! - [`config`], [`telemetry`], [`readiness`], [`cli`]: what surrounds them
 //! - [`service`]: the composition root, the only one who knows everyone
 //!
@@ -62,6 +63,7 @@ pub mod config;
 #[cfg(feature = "demo")]
 pub mod demo;
 pub mod engine;
+pub mod enroll;
 pub mod grpc;
 pub mod http;
 pub mod hub;
@@ -73,6 +75,7 @@ pub mod profile_admin;
 pub mod profile_file;
 pub mod proto;
 pub mod readiness;
+pub mod rejected_admin;
 pub mod service;
 pub mod store;
 pub mod telemetry;

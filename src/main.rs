@@ -1,7 +1,8 @@
 //! The program: arguments → configuration → telemetry → run.
 //!
-//! Exit codes: 0 done, 1 the service could not start or broke down, or a profile is wrong or was
-//! refused, 2 the arguments or the configuration are wrong.
+//! Exit codes: 0 done, 1 the service could not start or broke down, a profile or a sheet is wrong or
+//! was refused, also in part, or not every message went through again, 2 the arguments or the
+//! configuration are wrong.
 
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use pulseward::cli::{Arguments, Command};
 use pulseward::config::{self, Config};
 use pulseward::service::{self, Service};
 use pulseward::telemetry::Metrics;
-use pulseward::{profile_admin, profile_file, telemetry};
+use pulseward::{enroll, profile_admin, profile_file, rejected_admin, telemetry};
 use tokio_util::sync::CancellationToken;
 
 /// As clap's own for wrong arguments.
@@ -25,7 +26,9 @@ fn main() -> ExitCode {
         #[cfg(feature = "demo")]
         Command::Demo(options) => demo(options).map(|()| ExitCode::SUCCESS),
         Command::CheckConfig { file } => with_config(&file, print_config),
+        Command::Enroll(options) => enroll(&options),
         Command::Profile(task) => profile(&task),
+        Command::Rejected(task) => rejected(&task),
     };
     ended.unwrap_or_else(|error| {
         eprintln!("pulseward: {error:#}");
@@ -63,6 +66,18 @@ fn answer(text: &str) -> anyhow::Result<()> {
     }
 }
 
+fn enroll(options: &enroll::Options) -> anyhow::Result<ExitCode> {
+    match runtime()?.block_on(enroll::run(options, std::io::stdout())) {
+        Ok(tally) if tally.failed() == 0 => Ok(ExitCode::SUCCESS),
+        Ok(_) => Ok(ExitCode::FAILURE),
+        Err(enroll::Error::Invalid(violations)) => {
+            eprintln!("{violations}\nnothing was enrolled");
+            Ok(ExitCode::FAILURE)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn profile(task: &profile_admin::Task) -> anyhow::Result<ExitCode> {
     match task {
         profile_admin::Task::Check { files } => return check_profiles(files),
@@ -70,6 +85,25 @@ fn profile(task: &profile_admin::Task) -> anyhow::Result<ExitCode> {
         profile_admin::Task::Put(put) => answer(&runtime()?.block_on(profile_admin::put(put))?)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn rejected(task: &rejected_admin::Task) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout();
+    match task {
+        rejected_admin::Task::List { filters, grpc } => {
+            let listed = rejected_admin::list(filters, grpc, &mut out);
+            match runtime()?.block_on(listed) {
+                // Who has read enough and closed the pipe is not an error.
+                Err(rejected_admin::Error::Print(it)) if it.kind() == ErrorKind::BrokenPipe => {}
+                listed => listed?,
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        rejected_admin::Task::Redrive(task) => {
+            let summary = runtime()?.block_on(rejected_admin::redrive(task, &mut out))?;
+            Ok(if summary.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+    }
 }
 
 /// Every file is checked, also behind one that is wrong.

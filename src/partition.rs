@@ -6,6 +6,9 @@
 //! and answer commands (V1). While a batch is being written the engine applies the next: under
 //! load many inputs share one fsync, without it an input waits for nobody.
 //!
+//! Callers' queries come in the same order. They are answered from the engine's state and leave
+//! with the batch of the inputs before them, so that nobody is told of what a crash takes back.
+//!
 //! Promises: entries stand in the journal in the order in which they were applied, and whoever
 //! waits for an input is told after its commit, in that order. What is due because time passes
 //! happens when it is due, also while nothing arrives. A failed commit or a panic of the
@@ -52,6 +55,7 @@ pub use self::recover::{Recovered, recover};
 use crate::clock::{Clock, Timestamp};
 use crate::engine::input::{Command, Event, Settings};
 use crate::engine::output::Reply;
+use crate::engine::query::Query;
 use crate::journal::Writer;
 use crate::mqtt::delivery::{Acknowledgement, Admission, Delivery};
 use crate::position::Position;
@@ -66,15 +70,24 @@ const COMMANDS_MAX: usize = 256;
 /// acknowledgements.
 const BATCHES_MAX: usize = 1;
 
-/// An input on its way to the engine.
+/// An input or a query on its way to the engine.
 #[derive(Debug)]
 pub struct Work {
     received_at: Timestamp,
-    event: Event,
+    task: Task,
     completion: Completion,
     /// The room that a message takes, given back once it is applied: from then on what there is of
     /// it is bounded by batches.
     admission: Option<Admission>,
+}
+
+/// What the engine is to do.
+#[derive(Debug)]
+enum Task {
+    /// Apply an input, which is then journaled.
+    Apply(Event),
+    /// Answer a query, which changes nothing.
+    Answer(Query),
 }
 
 /// Who is told, and how, once an input is durable.
@@ -88,7 +101,7 @@ enum Completion {
 impl Work {
     /// Whether it is something that a broker may keep for us.
     const fn is_message(&self) -> bool {
-        matches!(self.event, Event::Publish(_))
+        matches!(self.task, Task::Apply(Event::Publish(_)))
     }
 }
 
@@ -96,7 +109,7 @@ impl From<Delivery> for Work {
     fn from(delivery: Delivery) -> Self {
         let Delivery { received_at, event, acknowledgement, admission } = delivery;
         let completion = acknowledgement.map_or(Completion::Nobody, Completion::Acknowledge);
-        Self { received_at, event, completion, admission }
+        Self { received_at, task: Task::Apply(event), completion, admission }
     }
 }
 
@@ -121,13 +134,23 @@ impl Handle {
     /// # Errors
     /// [`Closed`] if the service ends first. The command may have been carried out.
     pub async fn submit(&self, command: Command) -> Result<Reply, Closed> {
+        self.ask(Task::Apply(Event::Command(Box::new(command)))).await
+    }
+
+    /// Asks a query; answers once everything that the answer is based on is durable.
+    ///
+    /// Cancel safe: a query changes nothing.
+    ///
+    /// # Errors
+    /// [`Closed`] if the service ends first.
+    pub async fn query(&self, query: Query) -> Result<Reply, Closed> {
+        self.ask(Task::Answer(query)).await
+    }
+
+    async fn ask(&self, task: Task) -> Result<Reply, Closed> {
         let (answer, answered) = oneshot::channel();
-        let work = Work {
-            received_at: self.clock.now(),
-            event: Event::Command(Box::new(command)),
-            completion: Completion::Answer(answer),
-            admission: None,
-        };
+        let completion = Completion::Answer(answer);
+        let work = Work { received_at: self.clock.now(), task, completion, admission: None };
         let commands = self.commands.upgrade().ok_or(Closed)?;
         commands.send(work).await.map_err(|_| Closed)?;
         drop(commands);

@@ -25,6 +25,7 @@ mod history;
 mod migration;
 mod page;
 mod postgres;
+mod rejected;
 mod row;
 mod settings;
 mod sqlite;
@@ -34,6 +35,9 @@ use std::time::Duration;
 pub use follower::{Link, State, Writer};
 pub use history::{
     History, HistoryError, PAGE_SIZE_MAX, ReadingsPage, ReadingsQuery, StoredReading, open_history,
+};
+pub use rejected::{
+    DeadLetter, REJECTED_PAGE_SIZE_MAX, RejectedMessage, RejectedPage, RejectedQuery, StoredRefusal,
 };
 pub use settings::{OnGap, Settings, Url, UrlError};
 

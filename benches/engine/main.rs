@@ -11,7 +11,9 @@
 //! alike; what is printed are the median and the fastest turn. Latencies are by the wall clock.
 //!
 //! Memory is what the process has resident more than before, so that it counts whatever the
-//! allocator adds.
+//! allocator adds. That of the accounts of devices' intakes cannot be told from the rest that way:
+//! it is summed up, device by device, from the sizes of what each has allocated, rounded up as the
+//! allocator does.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
@@ -29,7 +31,7 @@ use pulseward::engine;
 use pulseward::engine::input::Input;
 
 use self::timing::{Turns, machine, running_for};
-use self::ward::{Load, PANEL, Ward};
+use self::ward::{Load, PANEL, ROUNDS_OF_BOOT, Ward};
 
 const SIZES: [u32; 3] = [1_000, 100_000, 1_000_000];
 /// Messages made and then applied at a time: they are in a cache, as they are in the service, and
@@ -52,7 +54,10 @@ fn main() -> Result<()> {
     }
     let largest = wards.pop().context("a size")?;
     drop(wards);
-    checkpoint::measure(largest)
+    checkpoint::measure(largest)?;
+    // Last: what they leave free would hide what the wards take.
+    accounts(most);
+    Ok(())
 }
 
 /// What kinds of messages cost, at a thousand patients.
@@ -64,6 +69,27 @@ fn loads() {
             let turns: Turns = (0..TURNS).map(|_| turn(&mut ward, load)).collect();
             println!("{name:<24} {readings:>2} a message: {turns}");
         }
+    }
+}
+
+/// Devices whose accounts are measured.
+const ACCOUNTS: u32 = 100_000;
+
+/// What the accounts of numbered devices take: in order, and with four starts full of gaps.
+fn accounts(most: u32) {
+    for (load, name) in [(Load::Ward, "in order"), (Load::Lossy, "over lossy links")] {
+        let mut ward = Ward::new(ACCOUNTS.min(most), PANEL, load);
+        ward.pass(load, 4 * ROUNDS_OF_BOOT - 2);
+        let (mut total, mut largest) = (0, 0);
+        for bytes in ward.state.account_bytes() {
+            total += bytes;
+            largest = largest.max(bytes);
+        }
+        let devices = ward.state.account_bytes().count();
+        println!(
+            "{devices:>9} accounts {name}: {} bytes a device, {largest} at most",
+            total / devices
+        );
     }
 }
 

@@ -1,43 +1,46 @@
 //! Admission: which readings of a batch count, for whom, and what they may do.
 //!
 //! Each decoded reading is numbered, timed and bound, or refused with a reason. The order of the
-//! checks is: duplicate, clock, age, binding, range. Readings that are admitted go to the store as
-//! they are, with flags, and to the rules as what they are:
+//! checks is: range, duplicate, clock, age, binding; so what is impossible is told as such however
+//! often it comes, and what was admitted once stays a duplicate however old it becomes. Readings
+//! that are admitted go to the store as they are, with flags, and to the rules as what they are:
 //!
 //! - *live*: within the binding's live window and newer than any of its channel before it;
 //! - *delayed*: as new, but older than the live window: may raise, and ends nothing;
-//! - *late*: marked historical, out of order, or of a binding that has ended since: folds by
-//!   itself, see [`super::late`].
+//! - *late*: marked historical, out of order, amending another, or of a binding that has ended
+//!   since: folds by itself, see [`super::late`].
 //!
 //! Readings of a test or a demonstration are kept and judged by nothing. [`place`] asks what is
-//! known of the device alone, [`take`] what they are to the patient.
+//! known of the device alone, [`take`] what they are to the patient, and [`account`] keeps what
+//! became of them all; [`by_hand`] is the way of what people measure.
 
+pub(super) mod account;
+pub(super) mod by_hand;
+mod newest;
 mod place;
-pub(super) mod sequences;
+mod sequences;
+mod skew;
 mod take;
+mod unnumbered;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use self::sequences::Sequences;
+use self::account::Account;
+use self::place::Placing;
 use self::take::Wearing;
-use super::decode::{Batch, Decoded};
+use super::decode::Batch;
 use super::output::{BindingRow, DeviceRow, Output, RejectReason};
 use super::state::State;
 use super::status::DeviceState;
 use crate::clock::Timestamp;
-use crate::vitals::{DeviceKey, Vital};
+use crate::vitals::DeviceKey;
 
 /// Readings measured further ahead of the service's clock are refused.
 pub(super) const CLOCK_AHEAD_MAX: Duration = Duration::from_secs(30);
 /// Beyond its upload interval, a reading this much older is still in time.
 pub(super) const LIVE_WINDOW_GRACE: Duration = Duration::from_secs(2 * 60);
-/// For how long an unnumbered reading is recognised when it comes again.
-const IDENTITY_WINDOW: Duration = Duration::from_secs(10 * 60);
-/// Unnumbered readings recognised at most; the oldest measured are forgotten first.
-const IDENTITIES_MAX: usize = 4096;
 
 /// One device.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -50,10 +53,8 @@ pub(super) struct Device {
     pub(super) newest: Option<Timestamp>,
     /// What it last said of itself, and what is known of its clock.
     pub(super) state: DeviceState,
-    /// Which of its numbered readings have been admitted.
-    sequences: Sequences,
-    /// When its unnumbered readings were measured, and received.
-    identities: BTreeMap<(Timestamp, Vital), Timestamp>,
+    /// What became of everything that came from it.
+    pub(super) account: Account,
 }
 
 impl Device {
@@ -64,8 +65,7 @@ impl Device {
             bindings: Vec::new(),
             newest: None,
             state: DeviceState::default(),
-            sequences: Sequences::default(),
-            identities: BTreeMap::new(),
+            account: Account::default(),
         }
     }
 
@@ -86,29 +86,6 @@ impl Device {
     pub(super) const fn gateway(&self) -> Option<DeviceKey> {
         self.state.gateway
     }
-
-    fn is_duplicate(&self, boot_id: u64, reading: &Decoded) -> bool {
-        if boot_id == 0 {
-            self.identities.contains_key(&(reading.measured_at, reading.vital))
-        } else {
-            self.sequences.contains(boot_id, reading.sequence)
-        }
-    }
-
-    fn remember(&mut self, boot_id: u64, reading: &Decoded, now: Timestamp) {
-        self.newest = self.newest.max(Some(reading.measured_at));
-        if boot_id != 0 {
-            return;
-        }
-        self.identities.insert((reading.measured_at, reading.vital), now);
-        let expired = now.minus(IDENTITY_WINDOW);
-        while let Some(oldest) = self.identities.first_entry() {
-            if *oldest.get() >= expired && self.identities.len() <= IDENTITIES_MAX {
-                break;
-            }
-            self.identities.pop_first();
-        }
-    }
 }
 
 /// What became of a batch.
@@ -122,21 +99,43 @@ pub(super) struct Tally {
     pub(super) refused: Vec<(u32, RejectReason, String)>,
 }
 
-/// Admits what counts of a batch from a known device.
+/// Admits what counts of a batch from a known device. An unnumbered batch is recognised by its
+/// payload too.
 pub(super) fn admit(
     state: &mut State,
     device: DeviceKey,
     batch: Batch,
+    payload: &[u8],
     now: Timestamp,
     outputs: &mut Vec<Output>,
 ) -> Tally {
     let mode = batch.mode;
-    let (placed, tally) = place::place_all(state, device, batch, now);
+    let Placing { placed, tally, told } = place::place_all(state, device, batch, payload, now);
     for run in placed.chunk_by(|one, other| one.binding == other.binding) {
         let wearing = Wearing::of(state, device, run[0].binding, mode);
         state.with_patient(wearing.patient, now, outputs, |patient, cx| {
             take::take_all(patient, cx, &wearing, run);
         });
     }
+    outputs.extend(told.map(|told| Output::DeviceSequences(Box::new(told))));
     tally
+}
+
+/// A message of a known device was refused as a whole.
+pub(super) fn refuse(
+    state: &mut State,
+    device: DeviceKey,
+    now: Timestamp,
+    outputs: &mut Vec<Output>,
+) {
+    let row = state.devices.get_mut(device.index()).expect("the caller looked it up");
+    let told = row.account.refuse(now, device);
+    outputs.extend(told.map(|told| Output::DeviceSequences(Box::new(told))));
+}
+
+/// Something that is no batch came from a known device.
+pub(super) fn see(state: &mut State, device: DeviceKey, now: Timestamp, outputs: &mut Vec<Output>) {
+    let row = state.devices.get_mut(device.index()).expect("the caller looked it up");
+    let told = row.account.see(now, device);
+    outputs.extend(told.map(|told| Output::DeviceSequences(Box::new(told))));
 }

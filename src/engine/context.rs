@@ -29,14 +29,25 @@ pub(super) struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// What is known of a device.
+    /// What is known of a device that is bound.
     pub(super) fn device(&self, key: DeviceKey) -> &Device {
-        self.devices.get(key.index()).expect("channels and bindings name devices")
+        self.devices.get(key.index()).expect("bindings name devices")
     }
 
-    /// The id of a device.
+    /// The id of what a channel is measured by: a device's, or the one reserved for people.
     pub(super) fn device_id(&self, key: DeviceKey) -> DeviceId {
-        self.device(key).row.id.clone()
+        match key {
+            DeviceKey::BY_HAND => DeviceId::by_hand(),
+            _ => self.device(key).row.id.clone(),
+        }
+    }
+
+    /// The gateway in front of what a channel is measured by; nobody is in front of a person.
+    pub(super) fn gateway(&self, key: DeviceKey) -> Option<DeviceKey> {
+        match key {
+            DeviceKey::BY_HAND => None,
+            _ => self.device(key).gateway(),
+        }
     }
 
     /// Says what happened to an alert.

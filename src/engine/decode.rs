@@ -146,7 +146,12 @@ pub struct Status {
     pub has_fault: bool,
     /// What it asserts of the patient, if anything.
     pub event: Option<DeviceEvent>,
+    /// The version of its firmware, if it said so; its first 64 bytes.
+    pub firmware: Option<Box<str>>,
 }
+
+/// A firmware's version is no longer than what `device.proto` promises.
+const FIRMWARE_BYTES_MAX: usize = 64;
 
 /// The status of a `status` message. Pure.
 ///
@@ -174,7 +179,13 @@ pub fn status(publish: &Publish, settings: &Settings) -> Result<Status, Refused>
         is_attached: message.sensor_attached,
         has_fault: message.event == Some(proto::DeviceEvent::SensorFault as i32),
         event: message.event.and_then(DeviceEvent::from_number),
+        firmware: firmware(message.firmware),
     })
+}
+
+fn firmware(mut version: String) -> Option<Box<str>> {
+    version.truncate(version.floor_char_boundary(FIRMWARE_BYTES_MAX));
+    (!version.is_empty()).then(|| version.into_boxed_str())
 }
 
 fn gateway(id: &str) -> Result<Option<DeviceId>, Refused> {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::alerts::{Alert, AlertId};
 use super::profile::{Eligibility, Profile};
 use crate::clock::Timestamp;
+use crate::position::MessageId;
 use crate::vitals::{DeviceId, PatientId, SiteId, Vital};
 
 /// One thing that happened, and when the service received it.
@@ -287,6 +288,41 @@ pub enum Action {
         /// overwritten unseen.
         expected_version: Option<u32>,
     },
+    /// Sends a refused message through the intake again.
+    Redrive(Redrive),
+    /// Takes readings that a person measured by hand.
+    RecordReadings {
+        /// Whose.
+        patient: PatientId,
+        /// A `ReadingBatch` in protobuf that holds nothing but the readings, as they were given.
+        readings: Bytes,
+    },
+}
+
+/// A refused message, as the store holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redrive {
+    /// Which message.
+    pub message: MessageId,
+    /// The message as it came.
+    pub publish: Publish,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// Which of its readings were refused; none if it was refused as a whole.
+    pub refused: Vec<RefusedSpan>,
+    /// How many redrives the store knew of when it said that the message had not been sent
+    /// through again.
+    pub redrives_stored: u64,
+}
+
+/// Readings of a message that were refused. Where there are as many of them from `first` on as the
+/// message has readings, or only one, it is known which; else only that there were so many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedSpan {
+    /// The first of them, by its place in the message.
+    pub first: u32,
+    /// How many.
+    pub count: u32,
 }
 
 /// What a clinician does with an alert. A revision is that of the alert as it was seen.
@@ -350,6 +386,9 @@ pub struct NewBinding {
     /// How it measures and sends.
     pub schedule: Schedule,
 }
+
+/// How far ahead a binding may begin: who prepares tomorrow's round may, a mistyped year may not.
+pub const BIND_AHEAD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How a bound device measures and sends.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::context::Context;
 use super::output::{MonitoringChange, MonitoringState, Output};
-use super::patient::Patient;
+use super::patient::{Channel, Patient};
 use crate::clock::Timestamp;
 
 /// A patient's monitoring state.
@@ -56,14 +56,16 @@ pub(super) fn change(patient: &Patient, site: &crate::vitals::SiteId) -> Monitor
 }
 
 fn assess(patient: &Patient, cx: &Context<'_>) -> MonitoringState {
-    let is_silent = |it: &super::patient::Channel| it.is_stale && it.interval().is_some();
+    let is_silent = |it: &Channel| it.is_stale && it.interval().is_some();
+    // Watching is what devices do: what people measure now and then makes nobody watched.
+    let mut of_devices = patient.channels.iter().filter(|channel| !channel.is_by_hand());
     if patient.devices.is_empty() {
         MonitoringState::NoDevice
     } else if patient.row.paused_until.is_some() {
         MonitoringState::Paused
     } else if !cx.rules.judges_anything() {
         MonitoringState::LimitsOff
-    } else if patient.channels.iter().all(|channel| channel.is_stale) {
+    } else if of_devices.all(|channel| channel.is_stale) {
         MonitoringState::NoData
     } else if patient.channels.iter().any(is_silent) || !cx.rules.can_all_fire(patient) {
         MonitoringState::Partial

@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::alerts::AlertEvent;
 use super::input::Schedule;
 use super::profile::{Eligibility, Profile, Scope, Violation};
+use super::query::{DeviceReport, Found};
 use crate::clock::Timestamp;
+use crate::position::MessageId;
 use crate::vitals::{
     DeviceId, DeviceKey, PatientId, PatientKey, Quantity, SiteId, SiteKey, Unit, Value, Vital,
 };
@@ -32,6 +34,26 @@ pub enum Output {
     Verdict(Box<Verdict>),
     /// A patient is watched otherwise than before.
     Monitoring(Box<MonitoringChange>),
+    /// A message that had been refused was sent through the intake again. What was refused of it
+    /// again are outputs of the same entry.
+    Redriven(Box<RedrivenMessage>),
+    /// Where the account of a device's intake stands.
+    DeviceSequences(Box<DeviceSequences>),
+}
+
+/// A message that was sent through the intake again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RedrivenMessage {
+    /// Which.
+    pub message: MessageId,
+    /// The how manyth redrive of the journal it was, from 1.
+    pub number: u64,
+    /// Readings admitted.
+    pub accepted: u32,
+    /// Readings that had been admitted before.
+    pub duplicate: u32,
+    /// Readings refused again; 1 if the message was refused as a whole.
+    pub refused: u32,
 }
 
 /// A reading that counts for a patient.
@@ -76,6 +98,8 @@ impl Quality {
     pub const TEST: Self = Self(1 << 5);
     /// From a demonstration.
     pub const DEMO: Self = Self(1 << 6);
+    /// Of the same device, vital and time as another reading, and saying something else.
+    pub const AMENDED: Self = Self(1 << 7);
     /// From a device whose clock was never set, so that its time is not to be trusted.
     pub const CLOCK_UNSET: Self = Self(1 << 8);
 
@@ -90,6 +114,81 @@ impl Quality {
     pub const fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
+}
+
+/// The account of a device's intake, as it stands after a message. It is told when something
+/// unusual happened, and otherwise now and then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceSequences {
+    /// Which device.
+    pub device: DeviceKey,
+    /// The start it counts in now; 0 if it keeps no numbers.
+    pub boot_id: u64,
+    /// The highest number of that start that has come, if any has.
+    pub highest_seq: Option<u64>,
+    /// Numbers below it that have not come.
+    pub missing: u64,
+    /// How much there was since it was enrolled.
+    pub counts: IntakeCounts,
+    /// What happened since the account was told before.
+    pub events: SequenceEvents,
+    /// When anything was received from it last.
+    pub last_seen_at: Timestamp,
+    /// How far its clock is ahead of the service's, in milliseconds; negative if behind.
+    pub clock_skew_ms: Option<i32>,
+}
+
+/// How much of what came from a device, since it was enrolled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntakeCounts {
+    /// Readings admitted.
+    pub accepted: u64,
+    /// Readings that had come before.
+    pub duplicate: u64,
+    /// Readings admitted that came after a later one.
+    pub reordered: u64,
+    /// Readings refused, and messages refused as a whole.
+    pub rejected: u64,
+    /// Readings admitted that say something else than another of their vital and time.
+    pub amended: u64,
+    /// Starts of the device after the first that was heard of.
+    pub restarted: u64,
+    /// Gaps in its numbers that opened.
+    pub gap: u64,
+    /// How often two gaps were taken for one, because there were too many to be kept apart.
+    pub gap_overflow: u64,
+    /// Fields in its messages that this version doesn't know, and ignored.
+    pub unknown_field: u64,
+}
+
+impl IntakeCounts {
+    pub(super) fn add(&mut self, events: &SequenceEvents, rejected: u64) {
+        let SequenceEvents { in_order, reordered, duplicate, amended, restarted, gap } = *events;
+        self.accepted += u64::from(in_order) + u64::from(reordered);
+        self.reordered += u64::from(reordered);
+        self.duplicate += u64::from(duplicate);
+        self.amended += u64::from(amended);
+        self.restarted += u64::from(restarted);
+        self.gap += u64::from(gap);
+        self.rejected += rejected;
+    }
+}
+
+/// What happened to the order of a device's readings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SequenceEvents {
+    /// Readings admitted in order.
+    pub in_order: u32,
+    /// Readings admitted that came after a later one.
+    pub reordered: u32,
+    /// Readings that had come before.
+    pub duplicate: u32,
+    /// Of those admitted, the ones that amend another.
+    pub amended: u32,
+    /// Starts of the device.
+    pub restarted: u32,
+    /// Gaps that opened.
+    pub gap: u32,
 }
 
 /// How a patient is watched, from a moment on.
@@ -235,6 +334,12 @@ impl RejectReason {
             Self::Poisoned => "poisoned",
         }
     }
+
+    /// The reason of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
+    }
 }
 
 /// A change of the registry, with the whole new row, so that followers overwrite what they hold.
@@ -368,7 +473,8 @@ pub struct RejectedReading {
     pub detail: String,
 }
 
-/// The answer to a command, given once the command is durable. Not journaled.
+/// The answer to a command, given once the command is durable, or to a query, given once
+/// everything that it is based on is. Not journaled.
 pub type Reply = Result<Done, Refusal>;
 
 /// What a command did.
@@ -395,6 +501,26 @@ pub enum Done {
     },
     /// What happened to an alert, with the alert as it stands now.
     Alert(Box<AlertEvent>),
+    /// A message was sent through the intake again.
+    Redriven {
+        /// How that went.
+        told: RedrivenMessage,
+        /// What was refused again.
+        refusals: Vec<Reject>,
+    },
+    /// Readings measured by hand were taken.
+    Recorded {
+        /// Readings admitted.
+        accepted: u32,
+        /// Readings that had been admitted before.
+        duplicate: u32,
+        /// Readings refused.
+        rejected: Vec<RejectedReading>,
+    },
+    /// What a query found of a device. Nothing was done.
+    DeviceReport(Box<DeviceReport>),
+    /// What a query found in the registry. Nothing was done.
+    Found(Box<Found>),
 }
 
 /// Why a command was not carried out. Nothing has changed.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::admit::by_hand::ByHand;
 use super::alerts::Open;
 use super::alerts::flood::Flood;
 use super::attention::Attentive;
@@ -30,6 +31,10 @@ const STALE_AFTER_MIN: Duration = Duration::from_secs(30);
 /// A vital is stale after this many of its expected intervals, where no silence rule says
 /// otherwise.
 const STALE_INTERVALS: u32 = 3;
+/// What was measured by hand says something of now until about the next round: hourly where a
+/// patient's state calls for it, and the time it takes to type it in. A score judges the age of its
+/// parameters by itself.
+const STALE_BY_HAND_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// One patient.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -58,6 +63,8 @@ pub(super) struct Patient {
     pub(super) late: Option<Box<Late>>,
     /// How many alerts they have had of late.
     pub(super) flood: Option<Box<Flood>>,
+    /// What was measured by hand last, if anything ever was.
+    pub(super) by_hand: Option<Box<ByHand>>,
 }
 
 /// One vital of one device, while it is bound to a patient.
@@ -159,6 +166,17 @@ impl Channel {
         Source::Channel(self.device, self.vital)
     }
 
+    /// Whether people measure it, and no device.
+    pub(super) const fn is_by_hand(&self) -> bool {
+        self.device.0 == DeviceKey::BY_HAND.0
+    }
+
+    /// How far apart a limit is to think its readings: by hand each stands alone, so that a level
+    /// counts them where it can, and does not wait for a breach to be sustained.
+    pub(super) fn spacing(&self) -> Option<Duration> {
+        if self.is_by_hand() { Some(Duration::MAX) } else { self.interval() }
+    }
+
     /// How often the device measures it, if it said so.
     pub(super) fn interval(&self) -> Option<Duration> {
         (self.interval_micros != 0).then(|| Duration::from_micros(self.interval_micros))
@@ -176,7 +194,8 @@ impl Channel {
 
     /// When it is stale if no value comes; `None` if it is already.
     pub(super) fn stale_at(&self) -> Option<Attentive> {
-        let after = self.interval().map_or(STALE_AFTER, |interval| {
+        let unsaid = if self.is_by_hand() { STALE_BY_HAND_AFTER } else { STALE_AFTER };
+        let after = self.interval().map_or(unsaid, |interval| {
             interval.saturating_mul(STALE_INTERVALS).max(STALE_AFTER_MIN)
         });
         (!self.is_stale).then(|| self.valued.plus(after).plus(self.upload()))
@@ -217,6 +236,7 @@ impl Patient {
             monitoring,
             late: None,
             flood: None,
+            by_hand: None,
         }
     }
 

@@ -8,9 +8,8 @@
 mod wearing;
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
-use super::admit::Device;
+use super::admit::{Device, by_hand};
 use super::alerts::work;
 use super::input::{Action, Command, Principal, ProfileOwner, Role, Sites};
 use super::monitoring;
@@ -18,7 +17,8 @@ use super::output::{
     DeviceRow, Done, Output, PatientRow, ProfileRow, Refusal, RegistryChange, Reply, SiteRow,
 };
 use super::patient::Patient;
-use super::profile::{Eligibility, Profile, Scope, VersionedProfile};
+use super::profile::{Eligibility, Profile, Scope, VersionedProfile, Violation};
+use super::redrive;
 use super::rules::score;
 use super::state::{Site, State};
 use crate::clock::Timestamp;
@@ -26,9 +26,6 @@ use crate::vitals::{DeviceId, DeviceKey, PatientId, PatientKey, SiteId, SiteKey}
 
 /// Bindings a device may have had; a bound on its state.
 const BINDINGS_MAX: usize = 1024;
-
-/// How far ahead a binding may begin: who prepares tomorrow's round may, a mistyped year may not.
-const BIND_AHEAD_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Carries out a command, or says why not.
 pub(super) fn execute(
@@ -86,6 +83,15 @@ pub(super) fn execute(
         Action::WorkOnAlert { alert, action } => {
             return work::execute(state, caller, *alert, action, now, outputs);
         }
+        Action::Redrive(redrive) => {
+            allow(caller, "send refused messages again", &[Role::Admin, Role::DeviceAdmin])?;
+            return redrive::execute(state, caller, redrive, now, outputs);
+        }
+        Action::RecordReadings { patient, readings } => {
+            allow(caller, "record readings", &[Role::Admin, Role::Clinician])?;
+            let key = find_patient(state, caller, patient)?;
+            return by_hand::record(state, key, readings, now, outputs);
+        }
         Action::PutProfile { owner, profile, expected_version } => {
             let scope = authorised_scope(state, caller, owner)?;
             profile.validate(scope.into()).map_err(Refusal::InvalidArgument)?;
@@ -105,7 +111,11 @@ pub(super) fn execute(
     Ok(Done::Registry { change, patient, site })
 }
 
-fn allow(caller: &Principal, action: &'static str, roles: &[Role]) -> Result<(), Refusal> {
+pub(super) fn allow(
+    caller: &Principal,
+    action: &'static str,
+    roles: &[Role],
+) -> Result<(), Refusal> {
     if roles.contains(&caller.role) {
         Ok(())
     } else {
@@ -121,19 +131,31 @@ fn already_exists(kind: &'static str, id: &str) -> Refusal {
     Refusal::AlreadyExists { kind, id: id.to_owned() }
 }
 
-fn find_site(state: &State, caller: &Principal, id: &SiteId) -> Result<SiteKey, Refusal> {
+pub(super) fn find_site(
+    state: &State,
+    caller: &Principal,
+    id: &SiteId,
+) -> Result<SiteKey, Refusal> {
     let key = state.site_key(id.as_str()).filter(|_| caller.sites.include(id));
     key.ok_or_else(|| not_found("site", id.as_str()))
 }
 
-fn find_patient(state: &State, caller: &Principal, id: &PatientId) -> Result<PatientKey, Refusal> {
+pub(super) fn find_patient(
+    state: &State,
+    caller: &Principal,
+    id: &PatientId,
+) -> Result<PatientKey, Refusal> {
     let visible =
         |key: &PatientKey| caller.sites.include(&state.site(state.patient(*key).row.site).row.id);
     let key = state.patient_key(id.as_str()).filter(visible);
     key.ok_or_else(|| not_found("patient", id.as_str()))
 }
 
-fn find_device(state: &State, caller: &Principal, id: &DeviceId) -> Result<DeviceKey, Refusal> {
+pub(super) fn find_device(
+    state: &State,
+    caller: &Principal,
+    id: &DeviceId,
+) -> Result<DeviceKey, Refusal> {
     let visible =
         |key: &DeviceKey| caller.sites.include(&state.site(state.device(*key).row.site).row.id);
     let key = state.device_key(id.as_str()).filter(visible);
@@ -142,7 +164,9 @@ fn find_device(state: &State, caller: &Principal, id: &DeviceId) -> Result<Devic
 
 /// The number of the next row of a table.
 fn next_key(rows: usize, kind: &'static str) -> Result<u32, Refusal> {
-    u32::try_from(rows).map_err(|_| Refusal::FailedPrecondition {
+    // The last number is that of readings by hand.
+    let key = u32::try_from(rows).ok().filter(|key| *key < u32::MAX);
+    key.ok_or_else(|| Refusal::FailedPrecondition {
         reason: "REGISTRY_FULL",
         description: format!("no number is left for another {kind}"),
     })
@@ -203,6 +227,12 @@ fn create_device(
 ) -> Result<RegistryChange, Refusal> {
     if state.device_key(id.as_str()).is_some() {
         return Err(already_exists("device", id.as_str()));
+    }
+    if id.as_str() == DeviceId::BY_HAND {
+        return Err(Refusal::InvalidArgument(vec![Violation {
+            field: "device_id".to_owned(),
+            description: "reserved for what people measure by hand".to_owned(),
+        }]));
     }
     let key = DeviceKey(next_key(state.devices.len(), "device")?);
     let row = DeviceRow { key, id: id.clone(), site, created_at: now };

@@ -100,7 +100,8 @@ impl RuleSet {
 
     /// Whether every rule on what the patient's devices measure can fire on it.
     pub(super) fn can_all_fire(&self, patient: &Patient) -> bool {
-        patient.channels.iter().all(|channel| {
+        let mut of_devices = patient.channels.iter().filter(|channel| !channel.is_by_hand());
+        of_devices.all(|channel| {
             self.judging(channel.vital).limits.iter().all(|threshold| {
                 let limit = limit_of(self.at(threshold.rule));
                 limit.is_none_or(|limit| limit::can_fire(limit, channel.interval()))
@@ -228,7 +229,7 @@ impl Seen {
 /// Judges the newest reading of a channel.
 pub(super) fn observe(patient: &mut Patient, cx: &mut Context<'_>, channel: usize, seen: Seen) {
     let held = &patient.channels[channel];
-    let (vital, source, interval) = (held.vital, held.source(), held.interval());
+    let (vital, source, interval) = (held.vital, held.source(), held.spacing());
     let sample =
         Sample { measured_at: seen.measured_at, previous: held.previous(), weight: seen.weight };
     let rules = cx.rules;

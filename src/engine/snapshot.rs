@@ -63,7 +63,7 @@ pub struct Captured {
 
 #[derive(Debug)]
 enum Row {
-    General(General),
+    General(Box<General>),
     Site(Arc<Site>),
     Patient(Arc<Patient>),
     Device(Arc<Device>),
@@ -74,7 +74,7 @@ impl Captured {
     #[must_use]
     pub fn encode(&self) -> (BlobKey, Vec<u8>) {
         let (kind, bytes) = match &self.row {
-            Row::General(row) => (Kind::General, encode(Kind::General, row)),
+            Row::General(row) => (Kind::General, encode(Kind::General, &**row)),
             Row::Site(row) => (Kind::Site, encode(Kind::Site, &**row)),
             Row::Patient(row) => (Kind::Patient, encode(Kind::Patient, &**row)),
             Row::Device(row) => (Kind::Device, encode(Kind::Device, &**row)),
@@ -94,7 +94,7 @@ impl State {
         self.sites.begin_snapshot();
         self.patients.begin_snapshot();
         self.devices.begin_snapshot();
-        Captured { id: 0, row: Row::General(self.general.clone()) }
+        Captured { id: 0, row: Row::General(Box::new(self.general.clone())) }
     }
 
     /// Gathers about `rows` more rows of the snapshot under way; an empty answer means that it is

@@ -23,6 +23,7 @@ use super::outage::ingest::Ingest;
 use super::output::{MonitoringChange, Output, SiteRow};
 use super::patient::Patient;
 use super::profile::{self, Scope, VersionedProfile};
+use super::redrive::Redrives;
 use super::rules::{self, RuleSet};
 use super::table::Table;
 use super::timers::{self, Deadlines, Timers};
@@ -85,6 +86,8 @@ pub(super) struct General {
     pub(super) alerts: Vec<Open>,
     /// The alerts that ended last.
     pub(super) closed: Closed,
+    /// The messages that were sent through again last.
+    pub(super) redrives: Redrives,
 }
 
 /// One site.
@@ -196,6 +199,11 @@ impl State {
     #[must_use]
     pub const fn is_intake_held(&self) -> bool {
         self.general.ingest.is_held()
+    }
+
+    /// What the accounts of devices' intakes take in memory, one by one.
+    pub fn account_bytes(&self) -> impl Iterator<Item = usize> {
+        self.devices.iter().map(|device| device.account.bytes())
     }
 
     /// Both clocks at `now`.
@@ -346,8 +354,9 @@ impl State {
             return self.timers.set(key, Deadlines::at(now));
         }
         let rules = self.rules_of(key);
-        let is_covered =
-            |device: DeviceKey| self.general.gateways.cover(self.device(device).gateway());
+        // No gateway stands before a person.
+        let gateway = |device: DeviceKey| self.devices.get(device.index())?.gateway();
+        let is_covered = |device: DeviceKey| self.general.gateways.cover(gateway(device));
         let deadlines = timers::deadlines(self.patient(key), &rules, now, is_covered);
         self.timers.set(key, deadlines);
     }

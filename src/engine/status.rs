@@ -1,14 +1,17 @@
 //! What devices say of themselves, and what their clocks say.
 //!
 //! Statuses of one device are ordered by (boot, time); a Last Will counts at its receipt, and one
-//! of an older boot is ignored. What a status says becomes faults of the patient who wears the
-//! device, and, if others stand behind it, the outage of a gateway. A clock is off if a message was
-//! sent from the future, or if every one of the last messages took longer than a network does.
+//! of an older boot is ignored. What a device says after its Last Will takes that back; it is
+//! ordered by the device's clock alone, which may be behind ours. What a status says becomes faults
+//! of the patient who wears the device, and, if others stand behind it, the outage of a gateway. A
+//! clock is off if a message was sent from the future, or if every one of the last messages took
+//! longer than a network does; how far it is off is kept in the device's account.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::admit::{self, Device};
 use super::alerts::Trigger;
 use super::context::Context;
 use super::decode::{self, Batch, Refused};
@@ -17,6 +20,7 @@ use super::outage::gateways;
 use super::output::{Output, RejectReason};
 use super::patient::{Patient, Source};
 use super::profile::TechnicalCondition;
+use super::query::DeviceStatus;
 use super::rules::technical::{self, Fault};
 use super::state::State;
 use crate::clock::Timestamp;
@@ -32,13 +36,18 @@ const BEHIND_MESSAGES: u8 = 5;
 pub(super) struct DeviceState {
     /// The gateway in front of it.
     pub(super) gateway: Option<DeviceKey>,
-    /// Boot and time of the status that is in force.
-    as_of: Option<(u64, Timestamp)>,
-    is_offline: bool,
+    /// The boot of the status in force, and when in it the device itself last said something, by
+    /// its own clock; [`Timestamp::MIN`] if never.
+    said: Option<(u64, Timestamp)>,
+    /// When its Last Will came, if that is in force.
+    lost_at: Option<Timestamp>,
     battery_percent: Option<u8>,
-    is_detached: bool,
+    /// Whether the sensor is on the patient, if the device can tell.
+    is_attached: Option<bool>,
     has_fault: bool,
     event: Option<DeviceEvent>,
+    /// The version of its firmware, if it said so.
+    firmware: Option<Box<str>>,
     /// Whether its clock is off.
     is_clock_off: bool,
     /// Whether it says that its clock was never set.
@@ -56,31 +65,30 @@ pub(super) fn receive(
     outputs: &mut Vec<Output>,
 ) -> Result<(), Refused> {
     let status = decode::status(publish, &state.general.settings)?;
+    if status.is_online && !publish.retained {
+        // What the broker had kept, and a Last Will, come from the broker.
+        admit::see(state, device, now, outputs);
+    }
     if status.at.is_some_and(|at| at.since(now) > SKEW_MAX) && status.is_online {
         let detail = "the status is from more than 30 s ahead of the service's clock".to_owned();
         return Err((RejectReason::ClockAhead, detail));
     }
-    // A Last Will was written when the device connected, and counts when the broker sends it.
-    let at = if status.is_online { status.at.unwrap_or(now) } else { now };
-    let held = &state.device(device).state;
-    let is_older = held.as_of.is_some_and(|(boot_id, held_at)| {
-        let of_older_boot = status.boot_id != 0 && status.boot_id < boot_id;
-        of_older_boot || (status.is_online && status.boot_id == boot_id && at < held_at)
-    });
-    if is_older || held.is_repeated_by(&status, at) {
+    if !state.device(device).state.is_news(&status, publish.retained) {
         return Ok(());
     }
     set_gateway(state, device, status.gateway.as_ref());
     let row = state.devices.get_mut(device.index()).expect("the caller looked it up");
-    let was_offline = row.state.is_offline;
+    let was_offline = row.state.is_offline();
+    let said = row.state.said_by(&status, now);
     row.state = DeviceState {
-        as_of: Some((status.boot_id, at)),
-        is_offline: !status.is_online,
+        said: Some((status.boot_id, said)),
+        lost_at: (!status.is_online).then_some(now),
         battery_percent: status.battery_percent.or(row.state.battery_percent),
-        is_detached: status.is_attached.map_or(row.state.is_detached, |attached| !attached),
+        is_attached: status.is_attached.or(row.state.is_attached),
         // A Last Will was written before anything happened.
         has_fault: if status.is_online { status.has_fault } else { row.state.has_fault },
         event: if status.is_online { status.event } else { row.state.event },
+        firmware: status.firmware.or_else(|| row.state.firmware.clone()),
         ..row.state.clone()
     };
     tell_gateway(state, device, was_offline, now, outputs);
@@ -89,10 +97,35 @@ pub(super) fn receive(
 }
 
 impl DeviceState {
-    /// Whether a Last Will comes again, retained, and changes nothing.
-    fn is_repeated_by(&self, status: &decode::Status, at: Timestamp) -> bool {
-        let (Some((boot_id, _)), true) = (self.as_of, self.is_offline) else { return false };
-        !status.is_online && status.boot_id == boot_id && at >= Timestamp::MIN
+    const fn is_offline(&self) -> bool {
+        self.lost_at.is_some()
+    }
+
+    /// Whether a status says something that is not known, and not overtaken.
+    fn is_news(&self, status: &decode::Status, is_retained: bool) -> bool {
+        let Some((boot_id, said)) = self.said else { return true };
+        if status.boot_id != boot_id {
+            return status.boot_id == 0 || status.boot_id > boot_id;
+        }
+        match status.at {
+            // A Last Will comes again and again if it is retained.
+            _ if !status.is_online => !self.is_offline(),
+            // What says that it is there again was said after what it had said before, by the
+            // clock that had said that, whatever ours says of when its Last Will came.
+            Some(at) if self.is_offline() => at > said,
+            Some(at) => at >= said,
+            // As old as anything, if the broker had kept it.
+            None => !is_retained,
+        }
+    }
+
+    /// When the device itself last said something in the boot of a status that is taken in.
+    fn said_by(&self, status: &decode::Status, now: Timestamp) -> Timestamp {
+        match self.said {
+            _ if status.is_online => status.at.unwrap_or(now),
+            Some((boot_id, said)) if boot_id == status.boot_id => said,
+            _ => Timestamp::MIN,
+        }
     }
 
     /// Everything that is known, as faults.
@@ -101,8 +134,8 @@ impl DeviceState {
             if is_present { Fault::Present(condition) } else { Fault::Absent(condition) }
         };
         let mut faults = vec![
-            either(self.is_offline && !is_covered, TechnicalCondition::DeviceOffline),
-            either(self.is_detached, TechnicalCondition::SensorOff),
+            either(self.is_offline() && !is_covered, TechnicalCondition::DeviceOffline),
+            either(self.is_attached == Some(false), TechnicalCondition::SensorOff),
             either(self.has_fault, TechnicalCondition::DeviceFault),
             either(self.is_clock_off || self.is_clock_unset, TechnicalCondition::ClockFault),
             Fault::Asserted(self.event),
@@ -110,6 +143,23 @@ impl DeviceState {
         faults.extend(self.battery_percent.map(Fault::Battery));
         faults
     }
+}
+
+/// What a device last said of itself, if it did.
+pub(super) fn told(state: &State, device: &Device) -> Option<DeviceStatus> {
+    let held = &device.state;
+    let (boot_id, said) = held.said?;
+    Some(DeviceStatus {
+        is_online: !held.is_offline(),
+        boot_id,
+        at: held.lost_at.unwrap_or(said),
+        gateway: held.gateway.map(|gateway| state.device(gateway).row.id.clone()),
+        battery_percent: held.battery_percent,
+        is_attached: held.is_attached,
+        has_fault: held.has_fault,
+        event: held.event,
+        firmware: held.firmware.as_deref().unwrap_or_default().to_owned(),
+    })
 }
 
 /// A device that others stand behind is a gateway: its outage is theirs.
@@ -120,7 +170,7 @@ fn tell_gateway(
     now: Timestamp,
     outputs: &mut Vec<Output>,
 ) {
-    let is_offline = state.device(device).state.is_offline;
+    let is_offline = state.device(device).state.is_offline();
     if is_offline && !was_offline && state.behind.contains_key(&device) {
         gateways::offline(state, device, now, now, outputs);
     } else if !is_offline {

@@ -1,15 +1,20 @@
 //! The engine as a whole: messages and commands in, outputs out.
 
 mod alarms;
+mod by_hand;
 mod decoding;
 mod ingest;
 mod late;
 mod life;
+mod lookups;
 mod outages;
 mod poison;
 mod properties;
+mod redrive;
 mod registry;
 mod rules;
+mod sequences;
+mod status;
 mod wearing;
 
 use std::time::Duration;
@@ -20,6 +25,7 @@ use super::alerts::{Alert, AlertEvent, Condition, Phase, Signal, Trigger};
 use super::input::*;
 use super::output::*;
 use super::profile::*;
+use super::query::{DeviceReport, Query, Question};
 use super::*;
 use crate::proto::v1 as proto;
 use crate::vitals::{
@@ -215,6 +221,19 @@ impl Ward {
         self.beat(1, sequence, first);
         let now = self.now;
         self.publish(2, &numbered(sequence, vec![heart_rate(now, second)]));
+    }
+}
+
+impl Ward {
+    /// What an administrator of all sites is told of a device.
+    fn report(&self, number: u32) -> DeviceReport {
+        let principal =
+            Principal { subject: "anna".to_owned(), role: Role::Admin, sites: Sites::All };
+        let question = Question::DeviceReport(device(number));
+        match query::answer(&self.state, &Query { principal, question }) {
+            Ok(Done::DeviceReport(report)) => *report,
+            other => panic!("{other:?}"),
+        }
     }
 }
 

@@ -186,7 +186,7 @@ fn fall_silent(patient: &mut Patient, cx: &mut Context<'_>) {
     let attentive = cx.moment.attentive;
     let mut is_news = false;
     for index in 0..patient.channels.len() {
-        let gateway = cx.device(patient.channels[index].device).gateway();
+        let gateway = cx.gateway(patient.channels[index].device);
         if !cx.gateways.cover(gateway) {
             silence::fire(patient, cx, index);
         }

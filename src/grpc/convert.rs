@@ -13,9 +13,12 @@ use crate::vitals::{InvalidId, Quantity, Vital};
 
 pub(super) mod alert_work;
 pub(super) mod alerts;
+pub(super) mod lookups;
 pub(super) mod profiles;
 pub(super) mod readings;
 pub(super) mod registry;
+pub(super) mod rejected;
+pub(super) mod reports;
 
 /// What is wrong with a request, collected field by field. Each method returns the converted field,
 /// or `None` after having noted what is wrong with it.
@@ -147,13 +150,13 @@ impl Violations {
 }
 
 /// The instant, cut to microseconds; `None` if its parts are out of their ranges.
-fn timestamp(wire: prost_types::Timestamp) -> Option<Timestamp> {
+pub(crate) fn timestamp(wire: prost_types::Timestamp) -> Option<Timestamp> {
     let nanos = u32::try_from(wire.nanos).ok().filter(|nanos| *nanos < 1_000_000_000)?;
     let micros = wire.seconds.checked_mul(1_000_000)?.checked_add(i64::from(nanos / 1000))?;
     Timestamp::from_micros(micros)
 }
 
-pub(super) fn wire_timestamp(time: Timestamp) -> prost_types::Timestamp {
+pub(crate) fn wire_timestamp(time: Timestamp) -> prost_types::Timestamp {
     let micros = time.micros();
     let nanos = i32::try_from(micros.rem_euclid(1_000_000) * 1000)
         .expect("a second's microseconds, in nanoseconds, are below 2^31");

@@ -1,8 +1,224 @@
-//! `IngestService`: none of its calls is served yet.
+//! `IngestService`: what became of what devices sent: refused messages, listed and sent through the
+//! intake again, and each device's report.
+//!
+//! Refused messages are read from the store: while the database is away the calls about them answer
+//! UNAVAILABLE. Both are for those who look after devices; that is decided here for reading, because
+//! the engine never hears of it, and by the engine for sending through. Which messages a caller may
+//! see is decided where they are read, and again where they are applied. A report comes from the
+//! engine, and is there whether or not the database is.
 
+use std::sync::Arc;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tonic::{Request, Response, Status};
+
+use super::commands::{Commands, Desk, unexpected};
+use super::convert::{rejected as convert, reports};
+use super::{auth, status};
+use crate::engine::input::{Action, Principal, Publish, Redrive, Role};
+use crate::engine::output::{Done, RedrivenMessage, Refusal, Reject};
+use crate::position::MessageId;
+use crate::proto::v1;
 use crate::proto::v1::ingest_service_server::IngestService;
+use crate::store::{DeadLetter, History, HistoryError, RejectedMessage};
+
+/// Messages of one call that are on their way at once: they share commits of the journal, and
+/// their payloads are in memory.
+const REDRIVES_AT_ONCE: usize = 8;
 
 /// Answers calls about what devices sent.
-pub(super) struct Service;
+pub(super) struct Service {
+    desk: Desk,
+    history: Arc<dyn History>,
+}
 
-impl IngestService for Service {}
+impl Service {
+    pub(super) fn new(commands: Arc<dyn Commands>, history: Arc<dyn History>) -> Self {
+        Self { desk: Desk::new(commands), history }
+    }
+
+    /// Sends one message through, or says why not.
+    async fn redrive(&self, principal: &Principal, id: MessageId) -> Result<Outcome, Status> {
+        let letter = match self.history.dead_letter(id, principal.sites.clone()).await {
+            Ok(letter) => letter,
+            Err(HistoryError::UnknownMessage) => return Ok(Outcome::Skipped(Skip::not_found())),
+            Err(error) => return Err(status::no_history(error, &id.to_string())),
+        };
+        let (action, message) = match opened(letter) {
+            Ok(opened) => opened,
+            Err(skip) => return Ok(Outcome::Skipped(skip)),
+        };
+        match self.desk.ask(principal.clone(), action).await? {
+            Ok(Done::Redriven { told, refusals }) => {
+                Ok(Outcome::Sent(Box::new(Sent { message, told, refusals })))
+            }
+            Ok(_) => Err(unexpected("redrive")),
+            Err(Refusal::FailedPrecondition { reason, description }) => {
+                Ok(Outcome::Skipped(Skip { reason, detail: description }))
+            }
+            Err(Refusal::NotFound { .. }) => Ok(Outcome::Skipped(Skip::not_found())),
+            Err(Refusal::Poisoned) => {
+                let detail = "the message once ended this version of the service, and would again";
+                Ok(Outcome::Skipped(Skip::new("POISONED", detail)))
+            }
+            Err(refusal) => Err(status::refused(refusal)),
+        }
+    }
+}
+
+/// What became of a message.
+enum Outcome {
+    Sent(Box<Sent>),
+    Skipped(Skip),
+}
+
+/// A message that went through.
+struct Sent {
+    message: RejectedMessage,
+    told: RedrivenMessage,
+    refusals: Vec<Reject>,
+}
+
+/// Why a message was not sent through: for programs, and for people.
+struct Skip {
+    reason: &'static str,
+    detail: String,
+}
+
+impl Skip {
+    fn new(reason: &'static str, detail: &str) -> Self {
+        Self { reason, detail: detail.to_owned() }
+    }
+
+    fn not_found() -> Self {
+        Self::new("MESSAGE_NOT_FOUND", "no such message")
+    }
+}
+
+impl Outcome {
+    fn add_to(self, id: MessageId, answer: &mut v1::RedriveRejectedMessagesResponse) {
+        match self {
+            Self::Sent(sent) => {
+                let Sent { message, told, refusals } = *sent;
+                answer.accepted = answer.accepted.saturating_add(told.accepted);
+                answer.duplicate = answer.duplicate.saturating_add(told.duplicate);
+                if !refusals.is_empty() {
+                    answer.rejected.push(convert::refused_again(message, refusals));
+                }
+            }
+            Self::Skipped(Skip { reason, detail }) => {
+                let (message_id, reason) = (id.to_string(), reason.to_owned());
+                answer.skipped.push(v1::SkippedMessage { message_id, reason, detail });
+            }
+        }
+    }
+}
+
+/// What sends a message through, and the message without its payload; or why it is not sent.
+fn opened(letter: DeadLetter) -> Result<(Action, RejectedMessage), Skip> {
+    let DeadLetter { mut message, redrives_stored } = letter;
+    if message.redriven_at.is_some() {
+        let detail = "the message was sent through again before";
+        return Err(Skip::new("ALREADY_REDRIVEN", detail));
+    }
+    let payload = message
+        .payload
+        .take()
+        .ok_or_else(|| Skip::new("PAYLOAD_NOT_KEPT", "the payload of the message was not kept"))?;
+    let publish = Publish {
+        topic: message.topic.clone(),
+        payload,
+        encoding: message.encoding,
+        correlation: None,
+        retained: false,
+    };
+    let redrive = Redrive {
+        message: message.id,
+        publish,
+        received_at: message.received_at,
+        refused: message.refused_spans(),
+        redrives_stored,
+    };
+    Ok((Action::Redrive(redrive), message))
+}
+
+/// Payloads hold vitals, so that they are for those only who must find out what is wrong with them.
+fn check_role(principal: &Principal) -> Result<(), Status> {
+    let (role, action) = (principal.role, "list refused messages");
+    match role {
+        Role::DeviceAdmin | Role::Admin => Ok(()),
+        Role::Viewer | Role::Clinician | Role::Auditor => {
+            Err(status::refused(Refusal::PermissionDenied { role, action }))
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl IngestService for Service {
+    async fn list_rejected_messages(
+        &self,
+        request: Request<v1::ListRejectedMessagesRequest>,
+    ) -> Result<Response<v1::ListRejectedMessagesResponse>, Status> {
+        let (principal, request) = auth::caller(request)?;
+        check_role(&principal)?;
+        let query = convert::query(&request, principal.sites).map_err(status::invalid)?;
+        let page = self.history.list_rejected(query).await;
+        let page = page.map_err(|error| status::no_history(error, ""))?;
+        Ok(Response::new(convert::page(page)))
+    }
+
+    async fn redrive_rejected_messages(
+        &self,
+        request: Request<v1::RedriveRejectedMessagesRequest>,
+    ) -> Result<Response<v1::RedriveRejectedMessagesResponse>, Status> {
+        let (principal, request) = auth::caller(request)?;
+        status::leave_empty("request_id", &request.request_id)?;
+        check_role(&principal)?;
+        let ids = convert::message_ids(&request).map_err(status::invalid)?;
+        let sent = stream::iter(ids)
+            .map(async |id| self.redrive(&principal, id).await.map(|outcome| (id, outcome)));
+        let answer = sent
+            .buffered(REDRIVES_AT_ONCE)
+            .try_fold(
+                v1::RedriveRejectedMessagesResponse::default(),
+                async |mut answer, (id, outcome)| {
+                    outcome.add_to(id, &mut answer);
+                    Ok(answer)
+                },
+            )
+            .await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn get_device_report(
+        &self,
+        request: Request<v1::GetDeviceReportRequest>,
+    ) -> Result<Response<v1::DeviceReport>, Status> {
+        let (principal, request) = auth::caller(request)?;
+        let question = reports::question(&request).map_err(status::invalid)?;
+        match self.desk.look_up(principal, question).await? {
+            Done::DeviceReport(report) => Ok(Response::new(reports::report(*report))),
+            _ => Err(unexpected("device report")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::input::Sites;
+
+    #[test]
+    fn what_was_refused_is_for_those_who_look_after_devices() {
+        let as_role = |role| {
+            let (subject, sites) = ("x".to_owned(), Sites::All);
+            check_role(&Principal { subject, role, sites }).map_err(|status| status.code())
+        };
+        for role in [Role::DeviceAdmin, Role::Admin] {
+            assert_eq!(as_role(role), Ok(()));
+        }
+        for role in [Role::Viewer, Role::Clinician, Role::Auditor] {
+            assert_eq!(as_role(role), Err(tonic::Code::PermissionDenied), "{role:?}");
+        }
+    }
+}

@@ -1,14 +1,18 @@
-//! `RegistryService`: who and what there is. Served so far: every change; nothing is listed yet.
+//! `RegistryService`: who and what there is. Served so far: every change, each thing by its id, and
+//! the bindings of a device.
 
 use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
 use super::commands::{Commands, Desk, unexpected};
-use super::convert::registry as convert;
+use super::convert::{lookups, registry as convert};
 use super::{auth, status};
+use crate::engine::input::Principal;
 use crate::engine::output::{Done, RegistryChange};
+use crate::engine::query::{Found, Question, RegistryQuestion};
 use crate::proto::v1;
+use crate::proto::v1::list_bindings_request::Of;
 use crate::proto::v1::registry_service_server::RegistryService;
 
 /// Answers calls about the registry.
@@ -19,6 +23,13 @@ pub(super) struct Service {
 impl Service {
     pub(super) fn new(commands: Arc<dyn Commands>) -> Self {
         Self { desk: Desk::new(commands) }
+    }
+
+    async fn find(&self, caller: Principal, question: RegistryQuestion) -> Result<Found, Status> {
+        match self.desk.look_up(caller, Question::Registry(question)).await? {
+            Done::Found(found) => Ok(*found),
+            _ => Err(unexpected("row of the registry")),
+        }
     }
 }
 
@@ -37,6 +48,61 @@ impl RegistryService for Service {
                 Ok(Response::new(convert::site(row)))
             }
             _ => Err(unexpected("site")),
+        }
+    }
+
+    async fn get_site(
+        &self,
+        request: Request<v1::GetSiteRequest>,
+    ) -> Result<Response<v1::Site>, Status> {
+        let (principal, request) = auth::caller(request)?;
+        let question = lookups::get_site(&request).map_err(status::invalid)?;
+        match self.find(principal, question).await? {
+            Found::Site(row) => Ok(Response::new(convert::site(row))),
+            _ => Err(unexpected("site")),
+        }
+    }
+
+    async fn get_patient(
+        &self,
+        request: Request<v1::GetPatientRequest>,
+    ) -> Result<Response<v1::Patient>, Status> {
+        let (principal, request) = auth::caller(request)?;
+        let question = lookups::get_patient(&request).map_err(status::invalid)?;
+        match self.find(principal, question).await? {
+            Found::Patient(row, site) => {
+                Ok(Response::new(convert::patient(&row, site.to_string())))
+            }
+            _ => Err(unexpected("patient")),
+        }
+    }
+
+    async fn get_device(
+        &self,
+        request: Request<v1::GetDeviceRequest>,
+    ) -> Result<Response<v1::Device>, Status> {
+        let (principal, request) = auth::caller(request)?;
+        let question = lookups::get_device(&request).map_err(status::invalid)?;
+        match self.find(principal, question).await? {
+            Found::Device(row, site) => Ok(Response::new(convert::device(&row, site.to_string()))),
+            _ => Err(unexpected("device")),
+        }
+    }
+
+    async fn list_bindings(
+        &self,
+        request: Request<v1::ListBindingsRequest>,
+    ) -> Result<Response<v1::ListBindingsResponse>, Status> {
+        let (principal, request) = auth::caller(request)?;
+        let device_id = match &request.of {
+            Some(Of::PatientId(_)) => return Err(status::not_served("bindings of a patient")),
+            Some(Of::DeviceId(device_id)) => device_id.clone(),
+            None => String::new(),
+        };
+        let question = lookups::list_bindings(&request).map_err(status::invalid)?;
+        match self.find(principal, question).await? {
+            Found::Bindings(found) => Ok(Response::new(lookups::bindings(found, &device_id))),
+            _ => Err(unexpected("bindings")),
         }
     }
 

@@ -67,8 +67,8 @@ pub(super) fn refused(refusal: Refusal) -> Status {
     }
 }
 
-/// The past could not be read.
-pub(super) fn no_history(error: HistoryError, patient_id: &str) -> Status {
+/// The past of what has this id could not be read.
+pub(super) fn no_history(error: HistoryError, id: &str) -> Status {
     let message = error.to_string();
     match error {
         HistoryError::Unavailable { reason } => {
@@ -78,8 +78,10 @@ pub(super) fn no_history(error: HistoryError, patient_id: &str) -> Status {
             invalid(vec![Violation { field: "page_token".to_owned(), description: message }])
         }
         HistoryError::UnknownPatient => {
-            let id = patient_id.to_owned();
-            refused(Refusal::NotFound { kind: "patient", id })
+            refused(Refusal::NotFound { kind: "patient", id: id.to_owned() })
+        }
+        HistoryError::UnknownMessage => {
+            refused(Refusal::NotFound { kind: "message", id: id.to_owned() })
         }
     }
 }

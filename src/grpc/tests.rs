@@ -4,8 +4,11 @@
 mod alert_work;
 mod care;
 mod contract;
+mod dead_letters;
 mod fakes;
 mod life;
+mod lookups;
+mod reports;
 
 use std::time::Duration;
 

@@ -49,9 +49,12 @@ impl Change {
         match output {
             Output::Alert(event) => Some(Self::Alert(Arc::new((**event).clone()))),
             Output::Monitoring(change) => Some(Self::Monitoring(Arc::new((**change).clone()))),
-            Output::Reading(_) | Output::Reject(_) | Output::Registry(_) | Output::Verdict(_) => {
-                None
-            }
+            Output::Reading(_)
+            | Output::Reject(_)
+            | Output::Registry(_)
+            | Output::Verdict(_)
+            | Output::Redriven(_)
+            | Output::DeviceSequences(_) => None,
         }
     }
 }

@@ -216,16 +216,16 @@ impl Writer {
         self.disk.room(&*self.shared.reader)
     }
 
-    /// Why [`Writer::room`] is not plenty, for people: which limit is near, and where.
-    #[must_use]
-    pub fn shortage(&self) -> Option<Error> {
-        self.disk.shortage(&*self.shared.reader, &self.dir)
-    }
-
     /// Measures what the journal has on disk, so that [`Writer::room`] is as of now: the storage
     /// lets go of files some time after it was told. Blocking; looks at every file.
     pub fn measure(&mut self) {
         self.disk.measure(&*self.shared.reader);
+    }
+
+    /// Why [`Writer::room`] is not plenty, for people: which limit is near, and where.
+    #[must_use]
+    pub fn shortage(&self) -> Option<Error> {
+        self.disk.shortage(&*self.shared.reader, &self.dir)
     }
 
     fn check_sound(&self) -> Result<(), Error> {

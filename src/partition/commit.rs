@@ -68,6 +68,20 @@ impl Batch {
     pub(super) fn add(&mut self, record: Record, completion: Completion, reply: Option<Reply>) {
         self.bytes += record.bytes.len();
         self.records.push(record);
+        self.tell(completion, reply);
+    }
+
+    /// Adds the answer to a query: it leaves once everything before it is durable.
+    pub(super) fn answer(&mut self, completion: Completion, reply: Reply) {
+        self.tell(completion, Some(reply));
+    }
+
+    /// How many inputs and answers are in it.
+    pub(super) fn len(&self) -> usize {
+        self.records.len().max(self.told.len())
+    }
+
+    fn tell(&mut self, completion: Completion, reply: Option<Reply>) {
         if !matches!(completion, Completion::Nobody) {
             self.told.push(Told { completion, reply });
         }

@@ -159,12 +159,12 @@ mod tests {
     use super::*;
     use crate::clock::Timestamp;
     use crate::engine::input::{Event, Link, Publish};
-    use crate::partition::Completion;
+    use crate::partition::{Completion, Task};
 
     /// A work of its own kind.
     fn work(number: i64, event: Event) -> Work {
-        let received_at = Timestamp::from_seconds(number);
-        Work { received_at, event, completion: Completion::Nobody, admission: None }
+        let (received_at, task) = (Timestamp::from_seconds(number), Task::Apply(event));
+        Work { received_at, task, completion: Completion::Nobody, admission: None }
     }
 
     fn message(number: i64) -> Work {

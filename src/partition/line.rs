@@ -17,11 +17,12 @@ use super::commit::{Batch, Progress};
 use super::guard::Guard;
 use super::inbox::{Inbox, Messages, Received};
 use super::told::Told;
-use super::{Backlog, Completion, Error, Recovered, Work};
+use super::{Backlog, Completion, Error, Recovered, Task, Work};
 use crate::clock::{Clock, Timestamp};
 use crate::engine::State;
 use crate::engine::input::{Event, Input, Intake, Link, Settings};
 use crate::engine::output::{Output, Reply};
+use crate::engine::query;
 use crate::journal::Record;
 use crate::journal::entry::{self, Entry};
 use crate::position::Position;
@@ -174,7 +175,7 @@ impl Line {
     fn wait(&mut self, batch: &mut Batch) -> Result<bool, Error> {
         loop {
             self.mind_room(batch)?;
-            if matches!(self.checkpoint, Checkpointing::Gathering) || !batch.records.is_empty() {
+            if matches!(self.checkpoint, Checkpointing::Gathering) || batch.len() > 0 {
                 return Ok(true);
             }
             match self.inbox.wait(self.messages(), self.patience()) {
@@ -240,21 +241,26 @@ impl Line {
     /// Takes along whatever else has arrived.
     fn fill(&mut self, batch: &mut Batch) -> Result<(), Error> {
         self.mind_room(batch)?;
-        while batch.records.len() < BATCH_INPUTS_MAX && batch.bytes < BATCH_BYTES_MAX {
+        while batch.len() < BATCH_INPUTS_MAX && batch.bytes < BATCH_BYTES_MAX {
             let Some(work) = self.inbox.take(self.messages()) else { break };
             self.take(work, batch)?;
         }
         Ok(())
     }
 
-    /// Applies and journals an input from the inbox.
+    /// Applies and journals an input from the inbox, or answers a query.
     fn take(&mut self, work: Work, batch: &mut Batch) -> Result<(), Error> {
-        let Work { received_at, event, completion, admission } = work;
-        self.fed_at = Instant::now();
-        let event = self.guard.screen(event);
-        let applied = self.apply(received_at, event)?;
-        drop(admission);
-        self.journal(applied, completion, batch);
+        let Work { received_at, task, completion, admission } = work;
+        match task {
+            Task::Apply(event) => {
+                self.fed_at = Instant::now();
+                let event = self.guard.screen(event);
+                let applied = self.apply(received_at, event)?;
+                drop(admission);
+                self.journal(applied, completion, batch);
+            }
+            Task::Answer(query) => batch.answer(completion, query::answer(&self.state, &query)),
+        }
         Ok(())
     }
 
@@ -338,15 +344,21 @@ mod tests {
     use std::thread;
 
     use tempfile::TempDir;
-    use tokio::sync::mpsc;
+    use tokio::sync::{mpsc, oneshot, watch};
 
     use super::*;
     use crate::clock::SystemClock;
     use crate::engine;
     use crate::engine::alerts::{Alert, AlertEvent, Phase, Trigger};
+    use crate::engine::input::{Principal, Role, Sites};
+    use crate::engine::output::Refusal;
+    use crate::engine::query::{Query, Question};
+    use crate::journal::memory::{Memory, settings};
+    use crate::partition::commit::Committer;
     use crate::partition::guard::Apply;
     use crate::partition::quarantine::Quarantine;
     use crate::partition::told::tests::unknown_alert;
+    use crate::vitals::DeviceId;
 
     /// An hour: no test lasts as long.
     const NEVER: Duration = Duration::from_secs(3600);
@@ -388,8 +400,8 @@ mod tests {
     }
 
     fn arrives(event: Event) -> Work {
-        let received_at = SystemClock.now();
-        Work { received_at, event, completion: Completion::Nobody, admission: None }
+        let (received_at, task) = (SystemClock.now(), Task::Apply(event));
+        Work { received_at, task, completion: Completion::Nobody, admission: None }
     }
 
     const UP: Event = Event::Link(Link::Up { session_present: true });
@@ -466,6 +478,40 @@ mod tests {
         assert!(!line.state.is_catching_up(), "once is enough");
     }
 
+    /// A query, and where it is answered.
+    fn question() -> (Work, oneshot::Receiver<Reply>) {
+        let principal =
+            Principal { subject: "anna".to_owned(), role: Role::Viewer, sites: Sites::All };
+        let device = DeviceId::new("watch").unwrap();
+        let query = Query { principal, question: Question::DeviceReport(device) };
+        let (answer, answered) = oneshot::channel();
+        let (received_at, task) = (SystemClock.now(), Task::Answer(query));
+        let completion = Completion::Answer(answer);
+        (Work { received_at, task, completion, admission: None }, answered)
+    }
+
+    #[test]
+    fn a_query_is_answered_from_the_state_and_leaves_with_the_batch_before_it() {
+        let Bench { _dir, mut line, inbox, commands, batches } = bench(Duration::ZERO);
+        let (work, mut answered) = question();
+        inbox.try_send(arrives(Event::Tick)).unwrap();
+        commands.try_send(work).unwrap();
+        let mut batch = Batch::default();
+        line.fill(&mut batch).unwrap();
+        assert_eq!((events(&batch), batch.len()), (vec![&Event::Tick], 1));
+        assert!(answered.try_recv().is_err(), "nothing is durable yet");
+        drop((line, inbox, commands, batches));
+        let (memory, opened) = Memory::journal(&settings(1 << 20));
+        let (_, stored) = watch::channel(Position::START);
+        let committer = Committer::new(opened.writer, stored, Arc::default());
+        let (sender, to_commit) = sync_channel(1);
+        sender.send(batch).unwrap();
+        drop((sender, memory));
+        committer.run(to_commit).unwrap();
+        let reply = answered.try_recv().unwrap();
+        assert!(matches!(reply, Err(Refusal::NotFound { kind: "device", .. })), "{reply:?}");
+    }
+
     #[test]
     fn what_piled_up_while_messages_were_held_is_given_its_moment_to_come() {
         let Bench { mut line, inbox, .. } = bench(Duration::ZERO);
@@ -485,6 +531,18 @@ mod tests {
         let mut drained = Batch::default();
         assert!(line.wait(&mut drained).unwrap());
         assert_eq!(events(&drained), [&Event::Link(Link::CaughtUp)]);
+    }
+
+    #[test]
+    fn a_query_waits_for_no_input() {
+        let Bench { _dir, mut line, inbox, commands, batches } = bench(Duration::ZERO);
+        let mut first = Batch::default();
+        line.start(Settings::default(), &mut first).unwrap();
+        commands.try_send(question().0).unwrap();
+        let mut batch = Batch::default();
+        assert!(line.wait(&mut batch).unwrap());
+        assert_eq!((events(&batch), batch.len()), (vec![], 1));
+        drop((inbox, commands, batches));
     }
 
     fn told(alert: Alert) -> Output {

@@ -3,9 +3,9 @@
 //! Each is a small file named by the digest, in the data directory under `poison/` and the version
 //! of the service that panicked. It stands there before the process ends, so that the next run
 //! knows the input when it comes again: from the broker, from a caller, or from the journal that a
-//! newer engine replays. The digest covers all that comes again identically: of a message its
-//! topic, payload, declared encoding, correlation data and retained flag; of a command the action
-//! and who asks.
+//! newer engine replays. The digest covers what the engine would break down on again: of a message
+//! its topic, payload and declared encoding, also when it is to be sent through the intake again by
+//! a command; of any other command the action and who asks.
 //!
 //! The file stays: the same bytes would panic again. Another version of the service begins with
 //! nothing set aside, for it may read what this one could not; a message that was refused can then
@@ -20,10 +20,11 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::Error;
-use crate::engine::input::{Event, Input};
+use crate::engine::input::{Action, Event, Input, Publish};
 
 /// Where in the data directory they are.
 const DIRECTORY: &str = "poison";
@@ -42,10 +43,24 @@ struct Digest([u8; 32]);
 impl Digest {
     /// The digest of what can be set aside; `None` of an input that the service makes itself.
     fn of(event: &Event) -> Option<Self> {
-        let (Event::Publish(_) | Event::Command(_)) = event else { return None };
-        let bytes = postcard::to_extend(event, Vec::new())
+        match event {
+            Event::Publish(publish) => Some(Self::of_message(publish)),
+            Event::Command(command) => Some(match &command.action {
+                Action::Redrive(redrive) => Self::of_message(&redrive.publish),
+                _ => Self::of_value(command),
+            }),
+            _ => None,
+        }
+    }
+
+    fn of_message(Publish { topic, payload, encoding, .. }: &Publish) -> Self {
+        Self::of_value(&(topic, payload, encoding))
+    }
+
+    fn of_value(value: &impl Serialize) -> Self {
+        let bytes = postcard::to_extend(value, Vec::new())
             .expect("plain values into a growing buffer have no way to fail");
-        Some(Self(Sha256::digest(bytes).into()))
+        Self(Sha256::digest(bytes).into())
     }
 
     fn parse(name: &str) -> Option<Self> {
@@ -173,12 +188,13 @@ mod tests {
 
     use super::*;
     use crate::clock::Timestamp;
-    use crate::engine::input::{Encoding, Publish};
+    use crate::engine::input::{Command, Encoding, Principal, Publish, Redrive, Role, Sites};
+    use crate::position::{JournalId, MessageId, Partition, Position};
 
     fn publish() -> Publish {
         Publish {
             topic: "pulseward/v1/north/watch-1/readings".to_owned(),
-            payload: Bytes::from_static(b"Jane Doe"),
+            payload: Bytes::from_static(b"personal"),
             encoding: Some(Encoding::Json),
             correlation: Some(Bytes::from_static(b"7")),
             retained: false,
@@ -203,13 +219,28 @@ mod tests {
         assert!(quarantine.holds(&Event::Publish(publish())));
         for other in [
             Publish { topic: "pulseward/v1/north/watch-2/readings".to_owned(), ..publish() },
-            Publish { payload: Bytes::from_static(b"Jane Do"), ..publish() },
+            Publish { payload: Bytes::from_static(b"persona"), ..publish() },
             Publish { encoding: None, ..publish() },
-            Publish { correlation: None, ..publish() },
-            Publish { retained: true, ..publish() },
         ] {
-            assert!(!quarantine.holds(&Event::Publish(other)));
+            assert!(!quarantine.holds(&Event::Publish(other.clone())));
+            assert!(!quarantine.holds(&redrive_of(other)));
         }
+        let retained = Publish { correlation: None, retained: true, ..publish() };
+        assert!(quarantine.holds(&Event::Publish(retained.clone())));
+        assert!(quarantine.holds(&redrive_of(retained)), "whoever sends it through");
+    }
+
+    fn redrive_of(publish: Publish) -> Event {
+        let message = MessageId {
+            journal_id: JournalId::generate(),
+            partition: Partition::FIRST,
+            position: Position(7),
+        };
+        let (received_at, refused, redrives_stored) = (Timestamp::EPOCH, Vec::new(), 0);
+        let redrive = Redrive { message, publish, received_at, refused, redrives_stored };
+        let principal =
+            Principal { subject: "anna".to_owned(), role: Role::Admin, sites: Sites::All };
+        Event::Command(Box::new(Command { principal, action: Action::Redrive(redrive) }))
     }
 
     #[test]

@@ -41,8 +41,8 @@ fn message(payload: impl Into<Bytes>) -> Work {
         correlation: None,
         retained: false,
     };
-    let (received_at, event) = (SystemClock.now(), Event::Publish(publish));
-    Work { received_at, event, completion: Completion::Nobody, admission: None }
+    let (received_at, task) = (SystemClock.now(), Task::Apply(Event::Publish(publish)));
+    Work { received_at, task, completion: Completion::Nobody, admission: None }
 }
 
 fn create_site(subject: &str) -> Command {
@@ -209,7 +209,8 @@ async fn an_entry_on_which_a_newer_engine_panics_is_replayed_as_refused() {
         let mut state = State::default();
         let inputs = [message("one"), message("poison"), message("two")];
         let records = inputs.into_iter().zip(1..).map(|(work, position)| {
-            let input = Input { received_at: work.received_at, event: work.event };
+            let Task::Apply(event) = work.task else { unreachable!("messages are applied") };
+            let input = Input { received_at: work.received_at, event };
             let mut outputs = Vec::new();
             engine::apply(&mut state, &input, &mut outputs);
             let position = Position(position);

@@ -2,11 +2,12 @@
 
 use crate::engine::input::Command;
 use crate::engine::output::{Output, Reply};
+use crate::engine::query::Query;
 use crate::journal::{self, Follower};
 use crate::mqtt::publisher::Verdicts;
 use crate::{grpc, partition};
 
-/// The partition, as gRPC hands commands in.
+/// The partition, as gRPC hands commands and queries in.
 pub(super) struct Desk {
     partition: partition::Handle,
 }
@@ -21,6 +22,10 @@ impl Desk {
 impl grpc::Commands for Desk {
     async fn submit(&self, command: Command) -> Result<Reply, grpc::Closed> {
         self.partition.submit(command).await.map_err(|partition::Closed| grpc::Closed)
+    }
+
+    async fn query(&self, query: Query) -> Result<Reply, grpc::Closed> {
+        self.partition.query(query).await.map_err(|partition::Closed| grpc::Closed)
     }
 }
 

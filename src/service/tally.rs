@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::engine::input::{Event, Poisoned, Publish};
-use crate::engine::output::{Output, RejectReason};
+use crate::engine::output::{Output, RejectReason, SequenceEvents};
 use crate::journal::{self, Entry, Follower};
 use crate::mqtt::topic::Topic;
 use crate::telemetry::names;
@@ -67,10 +67,14 @@ struct Counts {
     readings: [u64; Vital::ALL.len() + 1],
     /// Refusals, by reason.
     rejects: BTreeMap<RejectReason, u64>,
+    /// What happened to the order of devices' readings, by kind.
+    sequences: BTreeMap<&'static str, u64>,
     /// Alert events, by phase and priority.
     alerts: BTreeMap<(&'static str, &'static str), u64>,
     /// Changes of how patients are watched, by the state they reached.
     monitoring: BTreeMap<&'static str, u64>,
+    /// Refused messages that were sent through again.
+    redriven: u64,
 }
 
 impl Counts {
@@ -100,7 +104,25 @@ impl Counts {
                 Output::Monitoring(change) => {
                     *self.monitoring.entry(change.state.name()).or_default() += 1;
                 }
+                Output::Redriven(_) => self.redriven += 1,
+                Output::DeviceSequences(account) => self.add_sequences(&account.events),
                 Output::Registry(_) | Output::Verdict(_) => {}
+            }
+        }
+    }
+
+    fn add_sequences(&mut self, events: &SequenceEvents) {
+        let SequenceEvents { in_order, reordered, duplicate, amended, restarted, gap } = *events;
+        for (kind, count) in [
+            ("in_order", in_order),
+            ("reordered", reordered),
+            ("duplicate", duplicate),
+            ("amended", amended),
+            ("restarted", restarted),
+            ("gap", gap),
+        ] {
+            if count > 0 {
+                *self.sequences.entry(kind).or_default() += u64::from(count);
             }
         }
     }
@@ -120,6 +142,12 @@ impl Counts {
         }
         for (reason, count) in &self.rejects {
             counter!(names::REJECTS_TOTAL, "reason" => reason.name()).increment(*count);
+        }
+        if self.redriven > 0 {
+            counter!(names::REDRIVEN_TOTAL).increment(self.redriven);
+        }
+        for (kind, count) in &self.sequences {
+            counter!(names::SEQUENCE_EVENTS_TOTAL, "kind" => *kind).increment(*count);
         }
         for (state, count) in &self.monitoring {
             counter!(names::MONITORING_CHANGES_TOTAL, "state" => *state).increment(*count);
@@ -199,9 +227,11 @@ mod tests {
     use super::*;
     use crate::clock::Timestamp;
     use crate::engine::input::Input;
-    use crate::engine::output::{MonitoringChange, MonitoringState, Reject};
+    use crate::engine::output::{
+        DeviceSequences, IntakeCounts, MonitoringChange, MonitoringState, Reject,
+    };
     use crate::position::Position;
-    use crate::vitals::PatientKey;
+    use crate::vitals::{DeviceKey, PatientKey};
 
     fn refused(reasons: &[RejectReason]) -> Entry {
         let topic = "pulseward/v1/north/d-1/readings".to_owned();
@@ -255,6 +285,27 @@ mod tests {
         let mut counts = Counts::default();
         counts.add(&entry);
         assert_eq!(counts.monitoring, BTreeMap::from([("monitored", 1), ("no_data", 2)]));
+    }
+
+    #[test]
+    fn the_order_of_readings_counts_by_kind_since_it_was_told_before() {
+        let account = |in_order, gap| {
+            Output::DeviceSequences(Box::new(DeviceSequences {
+                device: DeviceKey(1),
+                boot_id: 7,
+                highest_seq: Some(99),
+                missing: 0,
+                counts: IntakeCounts { accepted: 1_000_000, ..IntakeCounts::default() },
+                events: SequenceEvents { in_order, gap, ..SequenceEvents::default() },
+                last_seen_at: Timestamp::EPOCH,
+                clock_skew_ms: None,
+            }))
+        };
+        let mut entry = refused(&[]);
+        entry.outputs = vec![account(1200, 0), account(20, 1)];
+        let mut counts = Counts::default();
+        counts.add(&entry);
+        assert_eq!(counts.sequences, BTreeMap::from([("gap", 1), ("in_order", 1220)]));
     }
 
     #[test]

@@ -5,9 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-
-use super::row::{self, Cell, Identity, Origin, ReadingRow, Row};
+use super::row::{self, Cell, Identity, Letter, Origin, ReadingRow, Row};
 use crate::engine::output::Output;
 use crate::journal::entry::Entry;
 use crate::position::{Cursor, Position};
@@ -30,6 +28,9 @@ pub(super) struct Batch {
     pub(super) upserts: BTreeMap<Identity, Row>,
     pub(super) alert_events: Vec<Row>,
     pub(super) rejects: Vec<Row>,
+    /// Messages that were sent through again, with the cells of [`row::MARK_REDRIVEN`]; they may
+    /// be among `rejects`.
+    pub(super) redriven: Vec<Row>,
     size: Size,
 }
 
@@ -43,6 +44,7 @@ impl Batch {
             upserts: BTreeMap::new(),
             alert_events: Vec::new(),
             rejects: Vec::new(),
+            redriven: Vec::new(),
             size: Size::default(),
         }
     }
@@ -58,9 +60,9 @@ impl Batch {
 
     /// Takes the rows of the entry that comes next.
     pub(super) fn push(&mut self, entry: &Entry) {
-        let mut payload = entry.input.event.message().map(|publish| &publish.payload);
+        let mut letter = Letter::of(&entry.input.event);
         for (index, output) in (0..).zip(&entry.outputs) {
-            self.push_output(self.origin(entry, index), output, &mut payload);
+            self.push_output(self.origin(entry, index), output, &mut letter);
         }
         self.through = entry.position;
     }
@@ -75,7 +77,7 @@ impl Batch {
         }
     }
 
-    fn push_output(&mut self, origin: Origin, output: &Output, payload: &mut Option<&Bytes>) {
+    fn push_output(&mut self, origin: Origin, output: &Output, letter: &mut Letter<'_>) {
         match output {
             Output::Reading(reading) => {
                 let row = ReadingRow { reading: *reading, received_at: origin.received_at };
@@ -89,11 +91,20 @@ impl Batch {
                 self.alert_events.push(row);
             }
             Output::Reject(reject) => {
-                let row = self.counted(row::reject(origin, reject, payload.take()));
+                let row = self.counted(row::reject(origin, reject, *letter));
+                letter.payload = None;
                 self.rejects.push(row);
+            }
+            Output::Redriven(told) => {
+                self.upsert(row::redrives(origin.partition, told));
+                let row = self.counted(row::mark_redriven(told.message, origin.received_at));
+                self.redriven.push(row);
             }
             Output::Registry(change) => self.upsert(row::registry(change)),
             Output::Monitoring(change) => self.upsert(row::monitoring(change)),
+            Output::DeviceSequences(account) => {
+                self.upsert(row::device_sequences(origin, account));
+            }
             // Gateways are told by another follower; the store keeps no verdicts.
             Output::Verdict(_) => {}
         }
@@ -136,6 +147,8 @@ fn cell_bytes(cell: &Cell) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::clock::Timestamp;
     use crate::engine::input::{Event, Input, Publish};
@@ -188,7 +201,8 @@ mod tests {
         let mut batch = batch();
         batch.push(&entry(8, vec![reject(0), reject(1)]));
         batch.push(&entry(9, vec![reject(0)]));
-        let kept = batch.rejects.iter().map(|row| matches!(row.last(), Some(Cell::Bytes(_))));
+        let is_payload = |cell: &Cell| matches!(cell, Cell::Bytes(_));
+        let kept = batch.rejects.iter().map(|row| row.iter().any(is_payload));
         assert_eq!(kept.collect::<Vec<_>>(), [true, false, true]);
         assert!((2000..3000 + 3000).contains(&batch.size().bytes), "{:?}", batch.size());
         assert_eq!(batch.through, Position(9));

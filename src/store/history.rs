@@ -1,4 +1,5 @@
-//! The way to read: what was measured of a patient, page by page.
+//! The way to read: what was measured of a patient, page by page. What was refused is read through
+//! the same trait, and stands in [`super::rejected`].
 //!
 //! Promises: a caller sees a patient of the sites they may see, decided inside the statement that
 //! reads, and nothing tells an unknown patient from one elsewhere. Pages follow measured time, and
@@ -9,18 +10,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::page::Page;
+use super::rejected::{DeadLetter, RejectedPage, RejectedQuery};
 use super::row;
 use super::settings::Kind;
 use super::{Settings, postgres, sqlite};
 use crate::clock::Timestamp;
 use crate::engine::input::Sites;
 use crate::engine::output::Quality;
+use crate::position::MessageId;
 use crate::vitals::{DeviceId, PatientId, Quantity, Unit, Value, Vital};
 
 /// A page holds no more readings than this, however many are asked for.
 pub const PAGE_SIZE_MAX: u32 = 10_000;
 
-/// Readings of the past.
+/// Readings and refusals of the past.
 #[tonic::async_trait]
 pub trait History: Send + Sync {
     /// A page of a patient's readings, by measured time, then vital, then device. Cancel safe.
@@ -28,6 +31,22 @@ pub trait History: Send + Sync {
     /// # Errors
     /// [`HistoryError`].
     async fn list_readings(&self, query: ReadingsQuery) -> Result<ReadingsPage, HistoryError>;
+
+    /// A page of refused messages, latest first. Cancel safe.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    async fn list_rejected(&self, query: RejectedQuery) -> Result<RejectedPage, HistoryError>;
+
+    /// One refused message with its payload, for a caller who may see `sites`. Cancel safe.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    async fn dead_letter(
+        &self,
+        message: MessageId,
+        sites: Sites,
+    ) -> Result<DeadLetter, HistoryError>;
 }
 
 /// Which readings, and which page of them.
@@ -99,6 +118,9 @@ pub enum HistoryError {
     /// No such patient, or none at these sites.
     #[error("no such patient")]
     UnknownPatient,
+    /// No such message, or none at these sites.
+    #[error("no such message")]
+    UnknownMessage,
 }
 
 /// The history in a database. Connects when it is asked, not before.

@@ -20,6 +20,7 @@
 mod migrate;
 mod partitions;
 mod query;
+mod rejected;
 mod types;
 mod write;
 

@@ -10,6 +10,7 @@
 
 mod migrate;
 mod query;
+mod rejected;
 mod write;
 
 use std::fs;

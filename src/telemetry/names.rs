@@ -36,6 +36,10 @@ pub const INPUTS_POISONED_TOTAL: &str = "pulseward_inputs_poisoned_total";
 pub const READINGS_ADMITTED_TOTAL: &str = "pulseward_readings_admitted_total";
 /// Counter. Label `reason`.
 pub const REJECTS_TOTAL: &str = "pulseward_rejects_total";
+/// Counter.
+pub const REDRIVEN_TOTAL: &str = "pulseward_redriven_total";
+/// Counter. Label `kind`.
+pub const SEQUENCE_EVENTS_TOTAL: &str = "pulseward_sequence_events_total";
 /// Counter. Labels `phase`, `priority`.
 pub const ALERT_EVENTS_TOTAL: &str = "pulseward_alert_events_total";
 /// Counter. Label `state`.
@@ -114,6 +118,11 @@ fn describe_engine() {
     );
     describe_counter!(READINGS_ADMITTED_TOTAL, "Readings admitted, by vital");
     describe_counter!(REJECTS_TOTAL, "Readings and messages refused, by reason");
+    describe_counter!(REDRIVEN_TOTAL, "Refused messages sent through the intake again");
+    describe_counter!(
+        SEQUENCE_EVENTS_TOTAL,
+        "What happened to the order of devices' readings, by kind; in_order up to a minute late"
+    );
     describe_counter!(ALERT_EVENTS_TOTAL, "Alert events, by phase and priority");
     describe_counter!(
         MONITORING_CHANGES_TOTAL,

@@ -131,9 +131,31 @@ keys! {
     DeviceKey;
 }
 
+impl DeviceKey {
+    /// What people measure by hand stands under this number, as if a device of its own had
+    /// measured it. The registry gives it to no device.
+    pub const BY_HAND: Self = Self(u32::MAX);
+}
+
+impl DeviceId {
+    /// The id that goes with [`DeviceKey::BY_HAND`]. No device can be enrolled under it.
+    pub const BY_HAND: &'static str = "by-hand";
+
+    /// [`Self::BY_HAND`] as an id.
+    #[must_use]
+    pub fn by_hand() -> Self {
+        Self(Self::BY_HAND.into())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn readings_by_hand_stand_under_an_id_like_any_other() {
+        assert_eq!(DeviceId::new(DeviceId::BY_HAND), Ok(DeviceId::by_hand()));
+    }
 
     #[test]
     fn an_id_is_short_and_of_plain_characters() {

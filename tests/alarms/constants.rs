@@ -6,8 +6,12 @@ use std::fmt::Write as _;
 
 /// File under `src/engine`, and names of constants in it.
 const NAMED: &[(&str, &[&str])] = &[
-    ("admit.rs", &["CLOCK_AHEAD_MAX", "LIVE_WINDOW_GRACE", "IDENTITY_WINDOW", "IDENTITIES_MAX"]),
-    ("admit/sequences.rs", &["BOOTS_MAX", "GAPS_MAX"]),
+    ("admit.rs", &["CLOCK_AHEAD_MAX", "LIVE_WINDOW_GRACE"]),
+    ("admit/by_hand.rs", &["ENTRY_DELAY", "REMEMBERED_MAX"]),
+    ("admit/unnumbered.rs", &["IDENTITY_WINDOW", "IDENTITIES_MAX", "PAYLOADS_MAX"]),
+    ("admit/sequences.rs", &["BOOTS_MAX", "PACKED_BYTES_MAX"]),
+    ("admit/skew.rs", &["BUCKET"]),
+    ("admit/account.rs", &["TELL_EVERY"]),
     ("patient.rs", &["STALE_INTERVALS", "STALE_AFTER"]),
     ("rules/track.rs", &["DOUBTFUL"]),
     ("rules/trend.rs", &["SLICES_MAX", "TRIMMED_FROM"]),
@@ -20,7 +24,8 @@ const NAMED: &[(&str, &[&str])] = &[
     ("alerts/life.rs", &["ESCALATION_LEVEL_MAX"]),
     ("alerts/work.rs", &["PAUSE_MAX", "CLOSED_MAX"]),
     ("alerts/flood.rs", &["STARTS_MAX", "WINDOW"]),
-    ("registry.rs", &["BIND_AHEAD_MAX", "BINDINGS_MAX"]),
+    ("input.rs", &["BIND_AHEAD_MAX"]),
+    ("registry.rs", &["BINDINGS_MAX"]),
     (
         "profile.rs",
         &["RULES_MAX", "LEVELS_MAX", "SPOT_READINGS_MAX", "DELAY_MAX", "ACTIONABLE_FOR", "MAX_AGE"],

@@ -6,6 +6,7 @@ mod cutter;
 mod history;
 mod once;
 mod projections;
+mod rejected;
 mod stand;
 mod upgrade;
 

@@ -2,10 +2,13 @@
 //!
 //! Each helper owns what it started and ends it when dropped, also when the test panics.
 
+pub(crate) mod device;
 pub(crate) mod house;
 pub(crate) mod http;
 pub(crate) mod journal;
+pub(crate) mod live_ward;
 pub(crate) mod mosquitto;
+pub(crate) mod network;
 pub(crate) mod port;
 pub(crate) mod postgres;
 pub(crate) mod process;

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::{AsyncClient, Event, EventLoop, Incoming, MqttOptions};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::mosquitto::{self, Mosquitto};
+use crate::support::network::Network;
 use crate::support::postgres::{Database, PrivateServer, connect};
 use crate::support::wait::{wait_until, wait_within};
 
@@ -110,4 +112,60 @@ fn server_address(server: &PrivateServer) -> String {
 #[should_panic(expected = "waited 20ms in vain for the impossible")]
 async fn waiting_in_vain_names_what_was_waited_for() {
     wait_within(Duration::from_millis(20), "the impossible", async || None::<()>).await;
+}
+
+/// A server that says back what it hears, and a client of it through a network.
+async fn echo_through_a_network() -> (Network, tokio::net::TcpStream) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let (mut reads, mut writes) = stream.split();
+                drop(tokio::io::copy(&mut reads, &mut writes).await);
+            });
+        }
+    });
+    let network = Network::to(port).await;
+    let client = tokio::net::TcpStream::connect(("127.0.0.1", network.port())).await;
+    (network, client.expect("it listens"))
+}
+
+async fn say(client: &mut tokio::net::TcpStream, word: u8) {
+    client.write_all(&[word]).await.expect("nobody has told us");
+}
+
+async fn hear(client: &mut tokio::net::TcpStream) -> std::io::Result<u8> {
+    let heard = tokio::time::timeout(Duration::from_secs(30), client.read_u8()).await;
+    heard.expect("an answer or an end")
+}
+
+#[tokio::test]
+async fn a_stalled_network_lets_nothing_pass_and_then_everything_in_order() {
+    let (network, mut client) = echo_through_a_network().await;
+    say(&mut client, 1).await;
+    assert_eq!(hear(&mut client).await.expect("it works"), 1);
+    network.stall();
+    say(&mut client, 2).await;
+    let answer = tokio::time::timeout(Duration::from_millis(50), client.read_u8()).await;
+    assert!(answer.is_err(), "{answer:?}");
+    network.heal();
+    say(&mut client, 3).await;
+    assert_eq!(hear(&mut client).await.expect("it was held"), 2);
+    assert_eq!(hear(&mut client).await.expect("it works"), 3);
+}
+
+#[tokio::test]
+async fn a_network_that_is_cut_while_it_stands_still_loses_what_was_on_its_way() {
+    let (network, mut client) = echo_through_a_network().await;
+    network.stall();
+    say(&mut client, 1).await;
+    network.cut().await;
+    let error = hear(&mut client).await.expect_err("it was reset");
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    network.heal();
+    let again = tokio::net::TcpStream::connect(("127.0.0.1", network.port())).await;
+    let mut again = again.expect("it listens");
+    say(&mut again, 2).await;
+    assert_eq!(hear(&mut again).await.expect("it works"), 2);
 }

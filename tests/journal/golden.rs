@@ -78,6 +78,8 @@ fn kind_of_event(event: &Event) -> u8 {
             Action::TransferPatient { .. } => 13,
             Action::PausePatient { .. } => 14,
             Action::WorkOnAlert { .. } => 15,
+            Action::Redrive(_) => 17,
+            Action::RecordReadings { .. } => 18,
         },
         Event::Reconcile(_) => 16,
         Event::Poisoned(Poisoned::Publish(_)) => 17,
@@ -100,6 +102,8 @@ fn kind_of_output(output: &Output) -> u8 {
             RegistryChange::Profile(_) => 8,
         },
         Output::Monitoring(_) => 9,
+        Output::Redriven(_) => 10,
+        Output::DeviceSequences(_) => 11,
     }
 }
 
@@ -110,7 +114,7 @@ fn every_kind_of_input_and_output_has_a_sample() {
         samples.iter().map(|(_, sample)| kind_of_event(&sample.input.event)).collect();
     assert_eq!(events, (0..=19).collect());
     let outputs = samples.iter().flat_map(|(_, sample)| &sample.outputs);
-    assert_eq!(outputs.map(kind_of_output).collect::<BTreeSet<_>>(), (0..=9).collect());
+    assert_eq!(outputs.map(kind_of_output).collect::<BTreeSet<_>>(), (0..=11).collect());
 }
 
 #[test]

@@ -3,59 +3,69 @@
 
 use std::time::Duration;
 
+use super::account::Visit;
 use super::{CLOCK_AHEAD_MAX, Device, Tally};
 use crate::clock::Timestamp;
 use crate::engine::decode::{Batch, Decoded};
-use crate::engine::output::{Quality, RejectReason};
+use crate::engine::output::{DeviceSequences, Quality, RejectReason};
 use crate::engine::state::State;
 use crate::vitals::{AbsentReason, DeviceKey, Quantity, Value, Vital};
+
+/// What is known of a batch by its device alone.
+pub(super) struct Placing {
+    /// The readings that count, in measured order.
+    pub(super) placed: Vec<Placed>,
+    pub(super) tally: Tally,
+    /// The device's account, if it is to be told.
+    pub(super) told: Option<DeviceSequences>,
+}
 
 /// Tells the readings that count from those that don't, by what is known of the device alone.
 pub(super) fn place_all(
     state: &mut State,
     device: DeviceKey,
     batch: Batch,
+    payload: &[u8],
     now: Timestamp,
-) -> (Vec<Placed>, Tally) {
+) -> Placing {
     let retention = state.general.settings.retention;
+    let is_listening = !state.general.attention.is_still();
     let row = state.devices.get_mut(device.index()).expect("the caller looked it up");
+    let mut visit = row.account.open(&batch, payload, now);
+    for (index, reason, _) in &batch.refused {
+        visit.refuse(batch.first_seq + u64::from(*index), is_final(*reason));
+    }
     let mut tally = Tally { refused: batch.refused, ..Tally::default() };
     let mut readings = batch.readings;
     // Stable, so that readings of one instant keep the order in which they were sent.
     readings.sort_by_key(|reading| reading.measured_at);
-    let mut seen = Seq::of(&tally.refused, batch.first_seq, readings.len());
     let mut placed = Vec::with_capacity(readings.len());
     for reading in readings {
-        if row.is_duplicate(batch.boot_id, &reading) {
-            tally.duplicate += 1;
-            continue;
-        }
-        match place(row, reading, now, retention) {
-            Ok(admitted) => {
+        match place(row, &visit, reading, now, retention) {
+            Ok(None) => tally.duplicate += 1,
+            Ok(Some(mut admitted)) => {
                 tally.accepted += 1;
-                row.remember(batch.boot_id, &reading, now);
-                seen.numbers.push(reading.sequence);
+                row.newest = row.newest.max(Some(reading.measured_at));
+                if row.account.note(&mut visit, &reading) {
+                    admitted.quality = admitted.quality.with(Quality::AMENDED);
+                }
                 placed.push(admitted);
             }
             Err((reason, detail)) => {
-                if is_final(reason) {
-                    seen.numbers.push(reading.sequence);
-                }
+                visit.refuse(reading.sequence, is_final(reason));
                 tally.refused.push((reading.index, reason, detail));
             }
         }
     }
-    if batch.boot_id != 0 && !seen.numbers.is_empty() {
-        row.sequences.insert_all(batch.boot_id, seen.numbers);
-    }
+    let told = row.account.close(visit, &tally, is_listening, device);
     tally.refused.sort_by_key(|(index, ..)| *index);
     doubt_impossible_panels(&mut placed);
-    (placed, tally)
+    Placing { placed, tally, told }
 }
 
 /// A blood-pressure panel is judged whole: a systolic pressure that is not above the diastolic of
 /// the same measurement makes both implausible.
-fn doubt_impossible_panels(placed: &mut [Placed]) {
+pub(super) fn doubt_impossible_panels(placed: &mut [Placed]) {
     let same = |one: &Placed, other: &Placed| {
         one.reading.measured_at == other.reading.measured_at
             && one.reading.measurement_id == other.reading.measurement_id
@@ -85,24 +95,9 @@ fn doubt_impossible_panels(placed: &mut [Placed]) {
     }
 }
 
-/// Numbers of a batch that need not come again: admitted, or refused for what they are.
-struct Seq {
-    numbers: Vec<u64>,
-}
-
-impl Seq {
-    fn of(refused: &[(u32, RejectReason, String)], first_seq: u64, readings: usize) -> Self {
-        let is_over = |(_, reason, _): &&(u32, RejectReason, String)| is_final(*reason);
-        let number = |(index, ..): &(u32, RejectReason, String)| first_seq + u64::from(*index);
-        let mut numbers = Vec::with_capacity(refused.len() + readings);
-        numbers.extend(refused.iter().filter(is_over).map(number));
-        Self { numbers }
-    }
-}
-
 /// Whether a reading refused for this reason is refused whenever it comes again. The others may
 /// be admitted later: once the device is bound, or its time has come.
-const fn is_final(reason: RejectReason) -> bool {
+pub(super) const fn is_final(reason: RejectReason) -> bool {
     !matches!(
         reason,
         RejectReason::UnknownDevice
@@ -135,27 +130,52 @@ pub(super) enum Grade {
     Doubted,
 }
 
+/// Where a reading belongs; nowhere if it has come before.
 fn place(
     device: &Device,
+    visit: &Visit,
     reading: Decoded,
     now: Timestamp,
     retention: Duration,
-) -> Result<Placed, (RejectReason, String)> {
+) -> Result<Option<Placed>, (RejectReason, String)> {
+    let (grade, flags) = grade(&reading)?;
+    if device.account.is_duplicate(visit, &reading) {
+        return Ok(None);
+    }
     let measured_at = reading.measured_at;
     check_clock(measured_at, now, retention)?;
     let Some(binding) = device.binding_at(measured_at) else {
         let detail = format!("bound to nobody at {measured_at}");
         return Err((RejectReason::UnboundDevice, detail));
     };
-    let (grade, flags) = grade(&reading)?;
+    Ok(Some(placed(reading, binding, (grade, flags), now)))
+}
+
+/// What a reading of a time that can be is worth.
+pub(super) fn judge(
+    reading: Decoded,
+    binding: usize,
+    now: Timestamp,
+) -> Result<Placed, (RejectReason, String)> {
+    Ok(placed(reading, binding, grade(&reading)?, now))
+}
+
+fn placed(
+    reading: Decoded,
+    binding: usize,
+    (grade, flags): (Grade, Quality),
+    now: Timestamp,
+) -> Placed {
+    let measured_at = reading.measured_at;
     let mut quality = reading.quality.with(flags);
     if measured_at > now {
         quality = quality.with(Quality::CLOCK_AHEAD);
     }
-    Ok(Placed { reading, binding, quality, grade })
+    Placed { reading, binding, quality, grade }
 }
 
-fn check_clock(
+/// Whether a reading's time is one that can be.
+pub(super) fn check_clock(
     measured_at: Timestamp,
     now: Timestamp,
     retention: Duration,

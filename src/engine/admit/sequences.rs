@@ -1,118 +1,301 @@
-//! Which numbered readings of a device have been admitted: duplicates are told from gaps.
+//! Which numbered readings of a device have come: duplicates are told from gaps.
 //!
-//! A device numbers its readings within a boot. For each of its last [`BOOTS_MAX`] boots this
-//! keeps a high-water mark and the gaps below it, so that a resend in any cut or order is
-//! recognised. Readings count that were admitted, or refused for what they are; one that was refused
-//! because its device was unbound, say, may come again and be admitted then. Numbers below the first one ever seen are a gap too, for they may still come.
+//! A device numbers its readings within a boot, from 0 or 1 on. For each of its last
+//! [`BOOTS_MAX`] boots this keeps a high-water mark and the gaps below it, so that a resend in any
+//! cut or order is recognised. Numbers count as come that were admitted, or refused for what they
+//! are; one that was refused because its device was unbound, say, may come again and be admitted
+//! then. Numbers below the first one ever seen are a gap too, for they may still come; only a
+//! number 0 that alone is missing is not told as such, because a device may begin at 1.
 //!
-//! When a boot has more than [`GAPS_MAX`] gaps, its two lowest become one. Readings between them
-//! would be stored twice if they were sent again; the overflow is counted. The other way, calling
-//! an open gap closed, would lose readings that were never stored.
+//! The boot of the highest id is the present one. Its high-water mark stands by itself, so that a
+//! device whose numbers come in order costs two words; gaps and earlier boots are packed into at
+//! most [`PACKED_BYTES_MAX`] bytes. That is room for about fifty gaps of some twenty readings
+//! each: a gap costs two to four bytes, and twenty at most.
+//!
+//! **At the bounds.** Where the gaps no longer fit, the two lowest of the boot that was heard of
+//! longest ago become one, and that is counted. Readings between them would be stored twice if
+//! they were sent again, and are told as missing: the lowest, because what was sent longest ago is
+//! the least likely to be sent again. The other way, calling an open gap closed, would lose
+//! readings that were never stored. Of more boots than [`BOOTS_MAX`] the earlier one that was
+//! heard of longest ago is forgotten: its readings would be stored twice, too.
 
 use serde::{Deserialize, Serialize};
 
 /// Boots whose numbers are remembered. A buffering gateway resends across a restart or two.
-const BOOTS_MAX: usize = 4;
-/// Gaps remembered for a boot; bounds the memory of a device.
-const GAPS_MAX: usize = 16;
+pub(super) const BOOTS_MAX: usize = 4;
+/// What gaps and earlier boots may take: all that is left of the 512 bytes that the accounting of
+/// a device may take.
+pub(super) const PACKED_BYTES_MAX: usize = 128;
+/// More gaps than this can never fit.
+const GAPS_MAX: usize = PACKED_BYTES_MAX / 2;
 
-/// The numbers of one device.
+/// Numbers from the first, inclusive, to the second, exclusive.
+type Span = (u64, u64);
+
+/// The numbers of one device. Checkpoints keep them unpacked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<Boot>", into = "Vec<Boot>")]
 pub(super) struct Sequences {
-    /// The boots, the most recently begun last.
-    boots: Vec<Boot>,
-    /// How often two gaps became one because there were too many.
-    overflows: u32,
+    /// The present boot; 0 while no numbers have come.
+    boot_id: u64,
+    /// One past its highest number that has come.
+    next: u64,
+    /// Its gaps and the earlier boots, if there are any.
+    packed: Box<[u8]>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Boot {
+/// One boot.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Boot {
     id: u64,
-    /// One past the highest number admitted.
+    /// One past the highest number that has come.
     next: u64,
-    /// Ranges below `next` not admitted, half open, ascending and apart.
-    gaps: Vec<(u64, u64)>,
+    /// Spans below `next` that have not come, ascending and apart.
+    gaps: Vec<Span>,
+}
+
+/// What is known of the numbers of one batch before it is taken in.
+#[derive(Debug)]
+pub(super) struct Known {
+    next: u64,
+    /// Left empty if no number of the batch is below `next`.
+    gaps: Vec<Span>,
+    is_earlier_boot: bool,
+}
+
+impl Known {
+    /// Whether this number has come before.
+    pub(super) fn contains(&self, sequence: u64) -> bool {
+        sequence < self.next && !self.gaps.iter().any(|gap| (gap.0..gap.1).contains(&sequence))
+    }
+
+    /// Whether a number that has not come before comes after a later one.
+    pub(super) const fn is_overtaken(&self, sequence: u64) -> bool {
+        self.is_earlier_boot || sequence < self.next
+    }
+}
+
+/// What was unusual about the numbers of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Unusual {
+    /// A boot began that was not known, and was not the first.
+    pub(super) is_restarted: bool,
+    /// Gaps that opened.
+    pub(super) gaps: u64,
+    /// How often two gaps became one because there were too many.
+    pub(super) overflows: u64,
+}
+
+/// Where a device stands in its present boot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::engine) struct Standing {
+    /// The boot; 0 if the device keeps no numbers.
+    pub(in crate::engine) boot_id: u64,
+    /// The highest number that has come, if any has.
+    pub(in crate::engine) highest: Option<u64>,
+    /// What has not come below it: the first and the last of each span, ascending.
+    pub(in crate::engine) missing: Vec<(u64, u64)>,
+    /// How many numbers that are.
+    pub(in crate::engine) missing_count: u64,
 }
 
 impl Sequences {
-    /// Whether reading `sequence` of boot `boot_id` has been admitted.
-    pub(super) fn contains(&self, boot_id: u64, sequence: u64) -> bool {
-        self.boots.iter().any(|boot| boot.id == boot_id && boot.contains(sequence))
+    /// What is known of a batch of this boot whose lowest number is `first`.
+    pub(super) fn look_up(&self, boot_id: u64, first: u64) -> Known {
+        let is_earlier_boot = boot_id < self.boot_id;
+        if boot_id == self.boot_id && first >= self.next {
+            return Known { next: self.next, gaps: Vec::new(), is_earlier_boot };
+        }
+        let boot = self.unpack().into_iter().find(|boot| boot.id == boot_id).unwrap_or_default();
+        Known { next: boot.next, gaps: boot.gaps, is_earlier_boot }
     }
 
-    /// Records that these readings of boot `boot_id` need not come again. All of a batch at once,
-    /// so that gaps which its own readings close are never counted.
-    pub(super) fn insert_all(&mut self, boot_id: u64, mut sequences: Vec<u64>) {
-        let index = match self.boots.iter().rposition(|boot| boot.id == boot_id) {
-            Some(index) => index,
-            None => self.begin(boot_id),
+    /// Records that these numbers of a boot, each once, have come. All of a batch at once, so that
+    /// gaps which its own readings close are never counted.
+    pub(super) fn record(&mut self, boot_id: u64, mut numbers: Vec<u64>) -> Unusual {
+        numbers.sort_unstable();
+        let (Some(first), Some(last)) = (numbers.first(), numbers.last()) else {
+            return Unusual::default();
         };
-        sequences.sort_unstable();
-        for sequence in sequences {
-            self.boots[index].insert(sequence);
+        let is_whole = last - first + 1 == numbers.len() as u64;
+        if boot_id == self.boot_id && *first == self.next && is_whole {
+            self.next = last + 1;
+            return Unusual::default();
         }
-        while self.boots[index].join_gaps() {
-            self.overflows = self.overflows.saturating_add(1);
+        self.record_unusual(boot_id, &numbers)
+    }
+
+    fn record_unusual(&mut self, boot_id: u64, numbers: &[u64]) -> Unusual {
+        let mut boots = self.unpack();
+        let known = boots.iter().position(|boot| boot.id == boot_id);
+        let is_restarted = known.is_none() && !boots.is_empty();
+        // The one that is heard of now goes last, and so is forgotten last.
+        let mut boot = known
+            .map_or_else(|| Boot { id: boot_id, ..Boot::default() }, |index| boots.remove(index));
+        let mut gaps = 0;
+        for run in numbers.chunk_by(|one, next| one + 1 == *next) {
+            gaps += u64::from(boot.come(run[0], run[run.len() - 1] + 1));
+        }
+        boots.push(boot);
+        if boots.len() > BOOTS_MAX {
+            // Never the present one: it is among the last two.
+            boots.remove(0);
+        }
+        let overflows = self.pack(boots);
+        Unusual { is_restarted, gaps, overflows }
+    }
+
+    /// Where the device stands.
+    pub(super) fn standing(&self) -> Standing {
+        let present = self.unpack().into_iter().max_by_key(|boot| boot.id).unwrap_or_default();
+        let told = present.gaps.iter().filter(|gap| **gap != ZERO_ALONE);
+        let missing: Vec<_> = told.map(|(start, end)| (*start, end - 1)).collect();
+        let count = missing.iter().map(|(first, last)| last - first + 1);
+        Standing {
+            boot_id: self.boot_id,
+            highest: self.next.checked_sub(1),
+            missing_count: count.sum(),
+            missing,
         }
     }
 
-    fn begin(&mut self, boot_id: u64) -> usize {
-        if self.boots.len() == BOOTS_MAX {
-            self.boots.remove(0);
+    /// How many numbers of the present boot have not come.
+    pub(super) fn missing_count(&self) -> u64 {
+        if self.packed.is_empty() { 0 } else { self.standing().missing_count }
+    }
+
+    /// The present boot, and its highest number that has come.
+    pub(super) fn highest(&self) -> (u64, Option<u64>) {
+        (self.boot_id, self.next.checked_sub(1))
+    }
+
+    /// Allocated bytes.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.packed.len()
+    }
+
+    /// The earlier boots, the one that was heard of last at the end, and then the present one.
+    fn unpack(&self) -> Vec<Boot> {
+        if self.boot_id == 0 {
+            return Vec::new();
         }
-        // Without spare room: most devices have sent from one boot only.
-        self.boots.reserve_exact(1);
-        self.boots.push(Boot { id: boot_id, next: 0, gaps: Vec::new() });
-        self.boots.len() - 1
+        let mut present = Boot { id: self.boot_id, next: self.next, gaps: Vec::new() };
+        if self.packed.is_empty() {
+            return vec![present];
+        }
+        let (gaps, mut boots): (Vec<Span>, Vec<Boot>) =
+            postcard::from_bytes(&self.packed).expect("packed by `pack`");
+        present.gaps = absolute(gaps);
+        for boot in &mut boots {
+            boot.gaps = absolute(std::mem::take(&mut boot.gaps));
+        }
+        boots.push(present);
+        boots
+    }
+
+    /// Takes these boots in; says how many gaps had to become one with another.
+    fn pack(&mut self, mut boots: Vec<Boot>) -> u64 {
+        let mut overflows = 0;
+        for boot in &mut boots {
+            overflows += boot.join_lowest(boot.gaps.len().saturating_sub(GAPS_MAX));
+        }
+        loop {
+            *self = Self::packed(&boots);
+            let longest_ago = boots.iter_mut().find(|boot| boot.gaps.len() > 1);
+            match longest_ago {
+                Some(boot) if self.packed.len() > PACKED_BYTES_MAX => {
+                    overflows += boot.join_lowest(1);
+                }
+                _ => return overflows,
+            }
+        }
+    }
+
+    fn packed(boots: &[Boot]) -> Self {
+        let Some(present) = boots.iter().max_by_key(|boot| boot.id) else {
+            return Self::default();
+        };
+        let earlier = boots.iter().filter(|boot| boot.id != present.id);
+        let earlier: Vec<_> =
+            earlier.map(|boot| Boot { gaps: relative(&boot.gaps), ..boot.clone() }).collect();
+        let packed = if present.gaps.is_empty() && earlier.is_empty() {
+            Vec::new()
+        } else {
+            postcard::to_stdvec(&(relative(&present.gaps), earlier))
+                .expect("plain values into a growing buffer have no way to fail")
+        };
+        Self { boot_id: present.id, next: present.next, packed: packed.into_boxed_slice() }
     }
 }
 
+impl From<Vec<Boot>> for Sequences {
+    fn from(boots: Vec<Boot>) -> Self {
+        Self::packed(&boots)
+    }
+}
+
+impl From<Sequences> for Vec<Boot> {
+    fn from(sequences: Sequences) -> Self {
+        sequences.unpack()
+    }
+}
+
+/// Number 0 of a device that begins at 1.
+const ZERO_ALONE: Span = (0, 1);
+
+/// Spans by their distance from the end of the one before, and their length: small numbers, which
+/// pack into few bytes.
+fn relative(spans: &[Span]) -> Vec<Span> {
+    let mut end = 0;
+    let mut distance = |(start, until): &Span| {
+        let relative = (start.wrapping_sub(end), until.wrapping_sub(*start));
+        end = *until;
+        relative
+    };
+    spans.iter().map(&mut distance).collect()
+}
+
+fn absolute(mut spans: Vec<Span>) -> Vec<Span> {
+    let mut end = 0_u64;
+    for (start, until) in &mut spans {
+        *start = end.wrapping_add(*start);
+        *until = start.wrapping_add(*until);
+        end = *until;
+    }
+    spans
+}
+
 impl Boot {
-    fn contains(&self, sequence: u64) -> bool {
-        sequence < self.next && self.gap_of(sequence).is_none()
-    }
-
-    fn gap_of(&self, sequence: u64) -> Option<usize> {
-        let index = self.gaps.partition_point(|(_, end)| *end <= sequence);
-        self.gaps.get(index).filter(|(start, _)| *start <= sequence).map(|_| index)
-    }
-
-    fn insert(&mut self, sequence: u64) {
-        if sequence >= self.next {
-            if sequence > self.next {
-                // The first gap, below the first number ever seen, is the only one of most.
-                if self.gaps.is_empty() {
-                    self.gaps.reserve_exact(1);
-                }
-                self.gaps.push((self.next, sequence));
-            }
-            self.next = sequence.saturating_add(1);
-        } else if let Some(index) = self.gap_of(sequence) {
-            self.split(index, sequence);
+    /// Records that the numbers from `first` up to `end`, exclusive, have come; says whether that
+    /// opened a gap.
+    fn come(&mut self, first: u64, end: u64) -> bool {
+        let opened = (self.next, first);
+        if first > self.next {
+            self.gaps.push(opened);
+        } else {
+            self.close(first, end);
         }
+        self.next = self.next.max(end);
+        first > opened.0 && opened != ZERO_ALONE
     }
 
-    /// Joins the two lowest gaps if there are too many; says whether it did.
-    fn join_gaps(&mut self) -> bool {
-        let too_many = self.gaps.len() > GAPS_MAX;
-        if too_many {
-            let (start, _) = self.gaps.remove(0);
-            self.gaps[0].0 = start;
+    /// Takes the numbers from `first` up to `end` out of the gaps.
+    fn close(&mut self, first: u64, end: u64) {
+        let mut left = Vec::with_capacity(self.gaps.len() + 1);
+        for (start, until) in self.gaps.drain(..) {
+            let (below, above) = ((start, until.min(first)), (start.max(end), until));
+            left.extend([below, above].into_iter().filter(|(start, until)| start < until));
         }
-        too_many
+        self.gaps = left;
     }
 
-    fn split(&mut self, index: usize, sequence: u64) {
-        let (start, end) = self.gaps[index];
-        match (start == sequence, sequence + 1 == end) {
-            (true, true) => drop(self.gaps.remove(index)),
-            (true, false) => self.gaps[index].0 = sequence + 1,
-            (false, true) => self.gaps[index].1 = sequence,
-            (false, false) => {
-                self.gaps[index].1 = sequence;
-                self.gaps.insert(index + 1, (sequence + 1, end));
-            }
+    /// Makes the `count + 1` lowest gaps one; says how many were lost by that.
+    fn join_lowest(&mut self, count: usize) -> u64 {
+        if count > 0 {
+            self.gaps[count].0 = self.gaps[0].0;
+            self.gaps.drain(..count);
         }
+        count as u64
     }
 }
 
@@ -124,53 +307,155 @@ mod tests {
 
     use super::*;
 
+    impl Sequences {
+        fn contains(&self, boot_id: u64, sequence: u64) -> bool {
+            self.look_up(boot_id, sequence).contains(sequence)
+        }
+    }
+
+    /// Consecutive numbers, some of which were refused and may come again.
+    fn numbers_of_a_batch() -> impl Strategy<Value = Vec<u64>> {
+        (0_u64..30, proptest::collection::vec(any::<bool>(), 1..10)).prop_map(
+            |(first, admitted)| {
+                let numbers = (first..).zip(admitted).filter(|(_, is_admitted)| *is_admitted);
+                numbers.map(|(number, _)| number).collect()
+            },
+        )
+    }
+
     proptest! {
         #[test]
-        fn a_number_is_a_duplicate_exactly_if_it_was_admitted(
-            numbers in proptest::collection::vec((1_u64..4, 0_u64..30), 0..200),
+        fn a_number_is_a_duplicate_exactly_if_it_came_before(
+            batches in proptest::collection::vec((1_u64..5, numbers_of_a_batch()), 0..60),
         ) {
             let mut sequences = Sequences::default();
-            let mut admitted = BTreeSet::new();
+            let mut come = BTreeSet::new();
+            for (boot, numbers) in batches {
+                for number in 0..40 {
+                    let has_come = come.contains(&(boot, number));
+                    prop_assert_eq!(sequences.contains(boot, number), has_come);
+                }
+                come.extend(numbers.iter().map(|number| (boot, *number)));
+                sequences.record(boot, numbers);
+            }
+            let present = come.iter().next_back().map_or(0, |(boot, _)| *boot);
+            let highest = come.iter().next_back().map(|(_, number)| *number);
+            prop_assert_eq!(sequences.highest(), (present, highest));
+        }
+
+        #[test]
+        fn what_has_not_come_is_never_called_a_duplicate_and_the_packed_has_its_bound(
+            numbers in proptest::collection::vec((0_u64..6, 0_u64..4000), 0..300),
+        ) {
+            let mut sequences = Sequences::default();
+            let mut come = BTreeSet::new();
             for (boot, number) in numbers {
-                prop_assert_eq!(sequences.contains(boot, number), admitted.contains(&(boot, number)));
-                sequences.insert_all(boot, vec![number]);
-                admitted.insert((boot, number));
+                sequences.record(u64::MAX - boot, vec![number]);
+                come.insert((u64::MAX - boot, number));
+                prop_assert!(sequences.heap_bytes() <= PACKED_BYTES_MAX);
+            }
+            for boot in (0..6).map(|boot| u64::MAX - boot) {
+                let known = sequences.look_up(boot, 0);
+                for number in 0..4000 {
+                    prop_assert!(!known.contains(number) || come.contains(&(boot, number)));
+                }
             }
         }
 
         #[test]
-        fn nothing_that_was_not_admitted_is_ever_called_a_duplicate(
-            numbers in proptest::collection::vec(0_u64..2000, 0..500),
-        ) {
+        fn a_checkpoint_keeps_them(numbers in proptest::collection::vec((1_u64..5, 0_u64..300), 0..60)) {
             let mut sequences = Sequences::default();
-            let mut admitted = BTreeSet::new();
-            for number in numbers {
-                sequences.insert_all(7, vec![number]);
-                admitted.insert(number);
+            for (boot, number) in numbers {
+                sequences.record(boot, vec![number]);
             }
-            for number in 0..2000 {
-                prop_assert!(!sequences.contains(7, number) || admitted.contains(&number));
-            }
+            let kept = postcard::to_stdvec(&sequences).unwrap();
+            prop_assert_eq!(postcard::from_bytes::<Sequences>(&kept).unwrap(), sequences);
         }
+    }
+
+    #[test]
+    fn numbers_in_order_take_nothing_beyond_the_mark() {
+        let mut sequences = Sequences::default();
+        for batch in 0..100 {
+            let unusual = sequences.record(7, (batch * 20..batch * 20 + 20).rev().collect());
+            assert_eq!(unusual, Unusual::default());
+        }
+        assert_eq!((sequences.heap_bytes(), sequences.highest()), (0, (7, Some(1999))));
     }
 
     #[test]
     fn a_batch_in_any_order_leaves_no_gap_behind() {
         let mut sequences = Sequences::default();
-        let shuffled: Vec<u64> = (0..200).map(|number| number * 77 % 200).collect();
-        sequences.insert_all(1, shuffled);
-        assert_eq!((sequences.overflows, sequences.boots[0].gaps.len()), (0, 0));
+        let unusual = sequences.record(1, (0..200).map(|number| number * 77 % 200).collect());
+        assert_eq!((unusual, sequences.missing_count()), (Unusual::default(), 0));
         assert!((0..200).all(|number| sequences.contains(1, number)));
     }
 
     #[test]
-    fn too_many_gaps_are_joined_and_counted() {
+    fn a_batch_that_begins_in_order_may_have_gaps_all_the_same() {
         let mut sequences = Sequences::default();
-        for number in (1..100).step_by(2) {
-            sequences.insert_all(1, vec![number]);
+        sequences.record(1, vec![0]);
+        let unusual = sequences.record(1, vec![1, 2, 5, 6]);
+        assert_eq!((unusual.gaps, sequences.standing().missing), (1, vec![(3, 4)]));
+    }
+
+    #[test]
+    fn gaps_are_counted_as_they_open_and_told_while_they_last() {
+        let mut sequences = Sequences::default();
+        let unusual = sequences.record(1, vec![1, 2, 3, 10, 11, 20]);
+        assert_eq!(unusual, Unusual { gaps: 2, ..Unusual::default() });
+        let standing = sequences.standing();
+        assert_eq!(standing.missing, [(4, 9), (12, 19)], "a device may begin at 1");
+        assert_eq!((standing.missing_count, standing.highest), (14, Some(20)));
+        assert_eq!(sequences.record(1, (4..10).collect()), Unusual::default());
+        assert_eq!(sequences.standing().missing, [(12, 19)]);
+        assert_eq!(sequences.record(1, (12..20).collect()), Unusual::default());
+        assert_eq!(sequences.missing_count(), 0);
+        assert!(!sequences.contains(1, 0), "should it come after all, it is admitted");
+    }
+
+    #[test]
+    fn an_unknown_boot_is_a_restart_and_the_highest_is_the_present_one() {
+        let mut sequences = Sequences::default();
+        assert!(!sequences.record(5, vec![0]).is_restarted, "the first is no restart");
+        assert!(sequences.record(6, vec![0, 1]).is_restarted);
+        assert!(sequences.look_up(5, 1).is_overtaken(1));
+        assert!(!sequences.record(5, vec![1]).is_restarted, "it is known");
+        assert_eq!(sequences.highest(), (6, Some(1)));
+    }
+
+    #[test]
+    fn the_earlier_boot_heard_of_longest_ago_is_forgotten() {
+        let mut sequences = Sequences::default();
+        for boot in [9, 1, 2, 3] {
+            sequences.record(boot, vec![0]);
         }
-        assert!(sequences.overflows > 0);
-        assert!(sequences.boots[0].gaps.len() <= GAPS_MAX);
-        assert!(sequences.contains(1, 99), "the newest are still known");
+        sequences.record(1, vec![1]);
+        sequences.record(4, vec![0]);
+        let known = [9, 1, 2, 3, 4].map(|boot| sequences.contains(boot, 0));
+        assert_eq!(known, [true, true, false, true, true]);
+    }
+
+    #[test]
+    fn too_many_gaps_are_joined_from_the_lowest_and_counted() {
+        let mut sequences = Sequences::default();
+        // A link that loses every other message of twenty readings, and never gets them again.
+        let mut overflows = 0;
+        for batch in (1..400_u64).step_by(2) {
+            overflows += sequences.record(1, (batch * 20..batch * 20 + 20).collect()).overflows;
+        }
+        assert!(overflows > 0);
+        let kept = sequences.standing().missing.len();
+        assert!(kept >= 50, "{kept} gaps are kept");
+        assert!(sequences.contains(1, 399 * 20) && !sequences.contains(1, 398 * 20));
+        assert!(!sequences.contains(1, 20), "the oldest are forgotten");
+    }
+
+    #[test]
+    fn thousands_of_gaps_in_one_batch_are_joined_too() {
+        let mut sequences = Sequences::default();
+        let unusual = sequences.record(3, (1..10_000).step_by(2).collect());
+        assert!(unusual.overflows > 4900, "{unusual:?}");
+        assert!(sequences.contains(3, 9999) && !sequences.contains(3, 9998));
     }
 }

@@ -1,6 +1,7 @@
 //! What readings are to the patient who wears their device: live, delayed or late, and so to which
 //! rules they go, and what they prove of the sensor.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::LIVE_WINDOW_GRACE;
@@ -9,6 +10,7 @@ use crate::clock::Timestamp;
 use crate::engine::alerts::Trigger;
 use crate::engine::context::Context;
 use crate::engine::decode::Decoded;
+use crate::engine::input::Schedule;
 use crate::engine::late;
 use crate::engine::monitoring;
 use crate::engine::output::{Output, Quality, Reading};
@@ -24,8 +26,8 @@ use crate::vitals::{AbsentReason, DeviceKey, Mode, PatientKey, Quantity, Vital};
 pub(super) struct Wearing {
     device: DeviceKey,
     pub(super) patient: PatientKey,
-    /// The place of the binding among the device's.
-    binding: usize,
+    /// How it measures and sends.
+    schedule: Arc<Schedule>,
     /// Whether the binding has ended since.
     is_over: bool,
     /// How old a reading may be and still be live.
@@ -39,10 +41,22 @@ impl Wearing {
         Self {
             device,
             patient: binding.patient,
-            binding: index,
+            schedule: Arc::clone(&binding.schedule),
             is_over: binding.until.is_some(),
             live_window: binding.schedule.upload_interval.saturating_add(LIVE_WINDOW_GRACE),
             mode,
+        }
+    }
+
+    /// What people measure by hand on a patient, as if a device of its own measured it.
+    pub(super) fn by_hand(patient: PatientKey, schedule: Schedule) -> Self {
+        Self {
+            device: DeviceKey::BY_HAND,
+            patient,
+            is_over: false,
+            live_window: schedule.upload_interval.saturating_add(LIVE_WINDOW_GRACE),
+            schedule: Arc::new(schedule),
+            mode: Mode::Real,
         }
     }
 
@@ -51,7 +65,9 @@ impl Wearing {
         let channel = patient.channel_index(self.device, vital);
         let is_newest =
             channel.is_none_or(|channel| measured_at > patient.channels[channel].newest);
-        if self.is_over || historical || !is_newest {
+        // An amendment comes after what it amends, whether that was live or not.
+        let amends = placed.quality.has(Quality::AMENDED);
+        if self.is_over || historical || amends || !is_newest {
             Timing::Late
         } else if now.since(measured_at) <= self.live_window {
             Timing::Live
@@ -142,14 +158,14 @@ fn fold(patient: &mut Patient, cx: &mut Context<'_>, wearing: &Wearing, placed: 
     };
     let seen = seen(placed, value, weight, None);
     let vital = placed.reading.vital;
-    if !wearing.is_over {
-        channel_for(patient, cx, wearing, vital);
-    }
-    let schedule = &cx.device(wearing.device).bindings[wearing.binding].schedule;
-    let interval = schedule.expected_intervals.iter().find(|(it, _)| *it == vital);
-    let interval = interval.map(|(_, interval)| *interval);
+    let spacing = if wearing.is_over {
+        Channel::new(wearing.device, vital, &wearing.schedule, cx.moment.attentive).spacing()
+    } else {
+        let index = channel_for(patient, cx, wearing, vital);
+        patient.channels[index].spacing()
+    };
     let source = Source::Channel(wearing.device, vital);
-    rules::observe_late(patient, cx, source, interval, seen);
+    rules::observe_late(patient, cx, source, spacing, seen);
 }
 
 /// Takes in the newest reading of a channel; true if it was judged as one that is live.
@@ -206,8 +222,7 @@ fn channel_for(
     vital: Vital,
 ) -> usize {
     patient.channel_index(wearing.device, vital).unwrap_or_else(|| {
-        let schedule = &cx.device(wearing.device).bindings[wearing.binding].schedule;
-        let channel = Channel::new(wearing.device, vital, schedule, cx.moment.attentive);
+        let channel = Channel::new(wearing.device, vital, &wearing.schedule, cx.moment.attentive);
         cx.is_changed = true;
         patient.add_channel(channel)
     })

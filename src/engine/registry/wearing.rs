@@ -10,13 +10,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BIND_AHEAD_MAX, BINDINGS_MAX, find_device, find_patient, find_site};
+use super::{BINDINGS_MAX, find_device, find_patient, find_site};
 use crate::clock::Timestamp;
 use crate::engine::admit::{CLOCK_AHEAD_MAX, Device};
 use crate::engine::alerts::settle;
 use crate::engine::alerts::{AlertId, Phase, Trigger};
 use crate::engine::context::Context;
-use crate::engine::input::{NewBinding, Principal, Replacement, Schedule};
+use crate::engine::input::{BIND_AHEAD_MAX, NewBinding, Principal, Replacement, Schedule};
 use crate::engine::monitoring;
 use crate::engine::output::{BindingRow, Done, Output, Refusal, RegistryChange, Reply};
 use crate::engine::patient::{Channel, Patient, Source};

@@ -141,7 +141,7 @@ fn replay(state: &mut State, inputs: &[Input]) -> Vec<Output> {
     outputs
 }
 
-fn checkpointed(state: &mut State) -> State {
+pub(super) fn checkpointed(state: &mut State) -> State {
     let mut captured = vec![state.begin_snapshot()];
     loop {
         let more = state.capture(2);

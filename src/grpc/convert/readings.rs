@@ -1,8 +1,10 @@
-//! History: a request to a query, stored readings to an answer.
+//! Readings: a request to a query and stored readings to an answer; readings by hand to an action.
+
+use prost::Message as _;
 
 use super::{Violations, wire_duration, wire_timestamp};
-use crate::engine::input::Sites;
-use crate::engine::output::Quality;
+use crate::engine::input::{Action, Sites};
+use crate::engine::output::{Quality, RejectedReading};
 use crate::engine::profile::Violation;
 use crate::proto::v1;
 use crate::proto::v1::stored_reading::Value as WireValue;
@@ -14,7 +16,9 @@ const PAGE_SIZE_DEFAULT: u32 = 1_000;
 /// The largest page: under 1 MiB on the wire.
 const PAGE_SIZE_MAX: u32 = 10_000;
 /// Page tokens of ours are far shorter; a longer one is refused before it is read.
-const PAGE_TOKEN_BYTES_MAX: usize = 1024;
+pub(super) const PAGE_TOKEN_BYTES_MAX: usize = 1024;
+/// Readings by hand at once: more than a round brings in.
+const RECORDED_MAX: usize = 100;
 
 /// The query of `request`, by a caller who may see `sites`.
 pub(in crate::grpc) fn query(
@@ -72,6 +76,32 @@ pub(in crate::grpc) fn page(page: ReadingsPage) -> v1::ListReadingsResponse {
     }
 }
 
+/// The readings are passed on as they are: what is wrong with one of them refuses that one only,
+/// and is found where the readings of devices are judged.
+pub(in crate::grpc) fn record(
+    request: &v1::RecordReadingsRequest,
+) -> Result<Action, Vec<Violation>> {
+    let mut wrong = Violations::default();
+    let patient = wrong.id("patient_id", &request.patient_id);
+    match request.readings.len() {
+        0 => wrong.add("readings", "required"),
+        count if count > RECORDED_MAX => {
+            wrong.add("readings", format!("{count} readings; at most {RECORDED_MAX}"));
+        }
+        _ => {}
+    }
+    wrong.finish(|| {
+        let readings = request.readings.clone();
+        let batch = v1::ReadingBatch { readings, ..v1::ReadingBatch::default() };
+        Some(Action::RecordReadings { patient: patient?, readings: batch.encode_to_vec().into() })
+    })
+}
+
+pub(in crate::grpc) fn rejected(reading: RejectedReading) -> v1::Rejected {
+    let RejectedReading { index, reason, detail } = reading;
+    v1::Rejected { index, reason: i32::from(reason as u8), detail }
+}
+
 fn stored_reading(reading: &StoredReading) -> v1::StoredReading {
     let value = match reading.value {
         Value::Quantity(quantity) => WireValue::Quantity(quantity.to_f64()),
@@ -105,6 +135,7 @@ fn flags(quality: Quality) -> Vec<i32> {
         (Quality::CLOCK_AHEAD, ReadingFlag::ClockAhead),
         (Quality::TEST, ReadingFlag::Test),
         (Quality::DEMO, ReadingFlag::Demo),
+        (Quality::AMENDED, ReadingFlag::Amended),
         (Quality::CLOCK_UNSET, ReadingFlag::ClockUnset),
     ]
     .into_iter()

@@ -231,7 +231,7 @@ pub(in crate::grpc) fn binding(
     }
 }
 
-fn wire_schedule(schedule: &Schedule) -> v1::Schedule {
+pub(crate) fn wire_schedule(schedule: &Schedule) -> v1::Schedule {
     let expected = |(vital, interval): &(Vital, Duration)| v1::ExpectedInterval {
         vital: i32::from(vital.number()),
         interval: Some(wire_duration(*interval)),

@@ -8,15 +8,20 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::engine::input::Command;
+use crate::engine::input::{Command, Sites};
 use crate::engine::output::Reply;
+use crate::engine::query::Query;
 use crate::grpc::{Closed, Commands, Error, Parts, Server, Settings};
 use crate::hub;
+use crate::position::MessageId;
 use crate::proto::v1::alert_service_client::AlertServiceClient;
+use crate::proto::v1::ingest_service_client::IngestServiceClient;
 use crate::proto::v1::profile_service_client::ProfileServiceClient;
 use crate::proto::v1::registry_service_client::RegistryServiceClient;
 use crate::proto::v1::vitals_service_client::VitalsServiceClient;
-use crate::store::{History, HistoryError, ReadingsPage, ReadingsQuery};
+use crate::store::{
+    DeadLetter, History, HistoryError, ReadingsPage, ReadingsQuery, RejectedPage, RejectedQuery,
+};
 
 /// Answers in the order in which it was told to, and remembers what it was asked.
 pub(super) struct Fake<Question, Answer> {
@@ -43,20 +48,71 @@ impl<Question: Clone, Answer> Fake<Question, Answer> {
     }
 }
 
-pub(super) type FakeEngine = Fake<Command, Result<Reply, Closed>>;
-pub(super) type FakeStore = Fake<ReadingsQuery, Result<ReadingsPage, HistoryError>>;
+/// An engine: commands and queries are asked and answered apart from each other.
+pub(super) struct FakeEngine {
+    commands: Arc<Fake<Command, Result<Reply, Closed>>>,
+    pub(super) queries: Arc<Fake<Query, Result<Reply, Closed>>>,
+}
+
+impl FakeEngine {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { commands: Fake::new(), queries: Fake::new() })
+    }
+
+    pub(super) fn answer(&self, answer: Result<Reply, Closed>) {
+        self.commands.answer(answer);
+    }
+
+    pub(super) fn seen(&self) -> Vec<Command> {
+        self.commands.seen()
+    }
+}
+
+pub(super) type FakeReadings = Fake<ReadingsQuery, Result<ReadingsPage, HistoryError>>;
+pub(super) type FakeRejected = Fake<RejectedQuery, Result<RejectedPage, HistoryError>>;
+pub(super) type FakeLetters = Fake<(MessageId, Sites), Result<DeadLetter, HistoryError>>;
+
+/// A fake of each kind of question.
+#[derive(Clone)]
+pub(super) struct FakeStore {
+    readings: Arc<FakeReadings>,
+    rejected: Arc<FakeRejected>,
+    letters: Arc<FakeLetters>,
+}
+
+impl FakeStore {
+    pub(super) fn new() -> Self {
+        Self { readings: Fake::new(), rejected: Fake::new(), letters: Fake::new() }
+    }
+}
 
 #[tonic::async_trait]
 impl Commands for FakeEngine {
     async fn submit(&self, command: Command) -> Result<Reply, Closed> {
-        self.ask(command)
+        self.commands.ask(command)
+    }
+
+    async fn query(&self, query: Query) -> Result<Reply, Closed> {
+        self.queries.ask(query)
     }
 }
 
 #[tonic::async_trait]
 impl History for FakeStore {
     async fn list_readings(&self, query: ReadingsQuery) -> Result<ReadingsPage, HistoryError> {
-        self.ask(query)
+        self.readings.ask(query)
+    }
+
+    async fn list_rejected(&self, query: RejectedQuery) -> Result<RejectedPage, HistoryError> {
+        self.rejected.ask(query)
+    }
+
+    async fn dead_letter(
+        &self,
+        message: MessageId,
+        sites: Sites,
+    ) -> Result<DeadLetter, HistoryError> {
+        self.letters.ask((message, sites))
     }
 }
 
@@ -64,7 +120,9 @@ impl History for FakeStore {
 pub(super) struct Door {
     pub(super) channel: Channel,
     pub(super) commands: Arc<FakeEngine>,
-    pub(super) history: Arc<FakeStore>,
+    pub(super) history: Arc<FakeReadings>,
+    pub(super) rejected: Arc<FakeRejected>,
+    pub(super) letters: Arc<FakeLetters>,
     pub(super) cancel: CancellationToken,
     pub(super) running: JoinHandle<Result<(), Error>>,
 }
@@ -80,6 +138,10 @@ impl Door {
 
     pub(super) fn profiles(&self) -> ProfileServiceClient<Channel> {
         ProfileServiceClient::new(self.channel.clone())
+    }
+
+    pub(super) fn ingest(&self) -> IngestServiceClient<Channel> {
+        IngestServiceClient::new(self.channel.clone())
     }
 
     pub(super) fn vitals(&self) -> VitalsServiceClient<Channel> {
@@ -108,13 +170,14 @@ pub(super) async fn open() -> Door {
 }
 
 pub(super) async fn open_with(settings: Settings) -> Door {
-    let (commands, history) = (FakeEngine::new(), FakeStore::new());
-    let parts = parts(commands.clone(), history.clone());
+    let (commands, store) = (FakeEngine::new(), FakeStore::new());
+    let parts = parts(commands.clone(), Arc::new(store.clone()));
     let server = Server::build(settings, parts).expect("a free port");
     let channel = connect(server.local_addr());
     let cancel = CancellationToken::new();
     let running = tokio::spawn(server.run(cancel.clone()));
-    Door { channel, commands, history, cancel, running }
+    let FakeStore { readings: history, rejected, letters } = store;
+    Door { channel, commands, history, rejected, letters, cancel, running }
 }
 
 /// A client that connects with its first call.

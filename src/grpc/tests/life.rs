@@ -17,6 +17,7 @@ use super::create_site;
 use super::fakes::{FakeStore, connect, open, open_with, parts, settings};
 use crate::engine::input::Command;
 use crate::engine::output::{Refusal, Reply};
+use crate::engine::query::Query;
 use crate::grpc::{Closed, Commands, Error, Parts, Server, Settings};
 use crate::proto::v1::registry_service_client::RegistryServiceClient;
 
@@ -33,11 +34,15 @@ impl Commands for Slow {
         self.released.acquire().await.expect("never closed").forget();
         Ok(Err(Refusal::AlreadyExists { kind: "site", id: "north".to_owned() }))
     }
+
+    async fn query(&self, _query: Query) -> Result<Reply, Closed> {
+        Err(Closed)
+    }
 }
 
 fn slow() -> (Arc<Slow>, Parts) {
     let engine = Arc::new(Slow { asked: Semaphore::new(0), released: Semaphore::new(0) });
-    let parts = parts(engine.clone(), FakeStore::new());
+    let parts = parts(engine.clone(), Arc::new(FakeStore::new()));
     (engine, parts)
 }
 

@@ -14,11 +14,13 @@ use tokio_postgres::{Config, NoTls, Row};
 use super::types::Time;
 use super::{prepared, reason};
 use crate::engine::input::Sites;
+use crate::position::MessageId;
 use crate::store::Settings;
 use crate::store::history::{
     History, HistoryError, RawReading, ReadingsPage, ReadingsQuery, page_of, unavailable,
 };
 use crate::store::page::Page;
+use crate::store::rejected::{DeadLetter, RejectedPage, RejectedQuery};
 
 /// One row of nulls when the patient is known and has no readings; no row when not known.
 const LIST_READINGS: &str = "
@@ -56,7 +58,7 @@ const LIST_READINGS: &str = "
              page.stored_at, page.absent, page.value, page.quality, page.original_value,
              page.original_unit, page.interval_us, page.measurement_id";
 
-struct PostgresHistory {
+pub(super) struct PostgresHistory {
     pool: Pool,
     timeout: Duration,
 }
@@ -80,17 +82,60 @@ pub(in crate::store) fn history(config: &Config, settings: &Settings) -> impl Hi
 impl History for PostgresHistory {
     async fn list_readings(&self, query: ReadingsQuery) -> Result<ReadingsPage, HistoryError> {
         let page = Page::of(&query)?;
+        let sites: Option<Vec<&str>> = match &query.sites {
+            Sites::All => None,
+            Sites::Only(sites) => Some(sites.iter().map(|site| site.as_str()).collect()),
+        };
+        let start = page.start;
+        let values: [&(dyn ToSql + Sync); 9] = [
+            &query.patient.as_str(),
+            &sites,
+            &page.vitals,
+            &Time(start.measured_at),
+            &Time(query.until),
+            &start.vital,
+            &start.device_key,
+            &i64::from(start.skip),
+            &page.rows(),
+        ];
+        let rows = self.rows(LIST_READINGS, &values).await?;
+        page_of(&page, &found(&rows)?)
+    }
+
+    async fn list_rejected(&self, query: RejectedQuery) -> Result<RejectedPage, HistoryError> {
+        self.rejected(&query).await
+    }
+
+    async fn dead_letter(
+        &self,
+        message: MessageId,
+        sites: Sites,
+    ) -> Result<DeadLetter, HistoryError> {
+        self.one_rejected(message, &sites).await
+    }
+}
+
+impl PostgresHistory {
+    /// The rows of a statement, which is prepared once for each connection. Cancel safe.
+    pub(super) async fn rows(
+        &self,
+        sql: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, HistoryError> {
         let deadline = Instant::now() + self.timeout;
         let slow = || unavailable("the database did not answer in time");
         let client = timeout_at(deadline, self.pool.get()).await.map_err(|_| slow())?;
         let client = client.map_err(|error| unavailable(connecting(&error)))?;
-        let Ok(rows) = timeout_at(deadline, list(&client, &query, &page)).await else {
+        let answered = async {
+            let statement = client.prepare_cached(sql).await?;
+            client.query(&statement, values).await
+        };
+        let Ok(rows) = timeout_at(deadline, answered).await else {
             // Not fit for the next caller: its answer is still under way.
             drop(Object::take(client));
             return Err(slow());
         };
-        let rows = rows.map_err(|error| unavailable(reason(&error)))?;
-        page_of(&page, &found(&rows)?)
+        rows.map_err(|error| unavailable(reason(&error)))
     }
 }
 
@@ -99,31 +144,6 @@ fn connecting(error: &deadpool_postgres::PoolError) -> String {
         deadpool_postgres::PoolError::Backend(error) => reason(error),
         other => crate::store::chain(other),
     }
-}
-
-async fn list(
-    client: &Object,
-    query: &ReadingsQuery,
-    page: &Page,
-) -> Result<Vec<Row>, tokio_postgres::Error> {
-    let statement = client.prepare_cached(LIST_READINGS).await?;
-    let sites: Option<Vec<&str>> = match &query.sites {
-        Sites::All => None,
-        Sites::Only(sites) => Some(sites.iter().map(|site| site.as_str()).collect()),
-    };
-    let start = page.start;
-    let values: [&(dyn ToSql + Sync); 9] = [
-        &query.patient.as_str(),
-        &sites,
-        &page.vitals,
-        &Time(start.measured_at),
-        &Time(query.until),
-        &start.vital,
-        &start.device_key,
-        &i64::from(start.skip),
-        &page.rows(),
-    ];
-    client.query(&statement, &values).await
 }
 
 fn found(rows: &[Row]) -> Result<Vec<RawReading>, HistoryError> {

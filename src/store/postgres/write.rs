@@ -66,6 +66,8 @@ pub(in crate::store) struct Writing {
 struct Statements {
     copy: Statement,
     move_cursor: Statement,
+    /// Prepared when a message was first sent through again.
+    mark_redriven: Option<Statement>,
     /// By table, prepared when a row of it first comes.
     inserts: HashMap<&'static str, Statement>,
 }
@@ -87,6 +89,7 @@ impl Writing {
             Ok(Statements {
                 copy: prepare(copy).await?,
                 move_cursor: prepare(MOVE_CURSOR.to_owned()).await?,
+                mark_redriven: None,
                 inserts: HashMap::new(),
             })
         });
@@ -163,6 +166,7 @@ impl Statements {
         self.upsert(transaction, batch).await?;
         self.insert(transaction, &row::ALERT_EVENTS, batch.alert_events.iter()).await?;
         self.insert(transaction, &row::REJECTED_MESSAGES, batch.rejects.iter()).await?;
+        self.mark_redriven(transaction, &batch.redriven).await?;
         self.move_cursor(transaction, batch, stored_at).await
     }
 
@@ -232,6 +236,23 @@ impl Statements {
         }
         let statement = self.statement(transaction, table).await?;
         try_join_all(rows.map(|row| transaction.execute_raw(&statement, row))).await?;
+        Ok(())
+    }
+
+    async fn mark_redriven(
+        &mut self,
+        transaction: &Transaction<'_>,
+        rows: &[Row],
+    ) -> Result<(), tokio_postgres::Error> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let statement = match &self.mark_redriven {
+            Some(statement) => statement.clone(),
+            None => transaction.prepare(&row::MARK_REDRIVEN.sql(SCHEMA, '$')).await?,
+        };
+        try_join_all(rows.iter().map(|row| transaction.execute_raw(&statement, row))).await?;
+        self.mark_redriven = Some(statement);
         Ok(())
     }
 

@@ -12,14 +12,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
-use super::BUSY_WAIT;
+use super::{BUSY_WAIT, rejected};
 use crate::clock::Timestamp;
 use crate::engine::input::Sites;
+use crate::position::MessageId;
 use crate::store::Settings;
 use crate::store::history::{
     History, HistoryError, RawReading, ReadingsPage, ReadingsQuery, page_of, unavailable,
 };
 use crate::store::page::Page;
+use crate::store::rejected::{
+    DeadLetter, Page as RejectedPages, RejectedPage, RejectedQuery, dead_letter,
+};
 
 const FIND_PATIENT: &str = "patient AS (
         SELECT p.patient_key
@@ -55,29 +59,61 @@ pub(in crate::store) fn history(path: &Path, settings: &Settings) -> impl Histor
 impl History for SqliteHistory {
     async fn list_readings(&self, query: ReadingsQuery) -> Result<ReadingsPage, HistoryError> {
         let page = Page::of(&query)?;
-        let deadline = Instant::now() + self.timeout;
-        timeout_at(deadline, self.query(query, page))
-            .await
-            .unwrap_or_else(|_| Err(unavailable("the database did not answer in time")))
+        let (rows, page) = self
+            .ask(move |connection| list(connection, &query, &page).map(|rows| (rows, page)))
+            .await?;
+        page_of(&page, &rows.ok_or(HistoryError::UnknownPatient)?)
+    }
+
+    async fn list_rejected(&self, query: RejectedQuery) -> Result<RejectedPage, HistoryError> {
+        let page = RejectedPages::of(&query)?;
+        let ((rows, found), page) = self
+            .ask(move |connection| {
+                rejected::list(connection, &query, &page).map(|rows| (rows, page))
+            })
+            .await?;
+        page.filled(rows, found)
+    }
+
+    async fn dead_letter(
+        &self,
+        message: MessageId,
+        sites: Sites,
+    ) -> Result<DeadLetter, HistoryError> {
+        let one = self.ask(move |connection| rejected::one(connection, message, &sites)).await;
+        one.and_then(|(rows, redrives_stored)| dead_letter(rows, redrives_stored))
     }
 }
 
 impl SqliteHistory {
-    async fn query(&self, query: ReadingsQuery, page: Page) -> Result<ReadingsPage, HistoryError> {
+    /// Reads, no longer than the timeout. Cancel safe.
+    async fn ask<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, HistoryError> {
+        let deadline = Instant::now() + self.timeout;
+        timeout_at(deadline, self.at_work(read))
+            .await
+            .unwrap_or_else(|_| Err(unavailable("the database did not answer in time")))
+    }
+
+    async fn at_work<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, HistoryError> {
         let permit = Arc::clone(&self.permits).acquire_owned().await;
         let permit = permit.map_err(|closed| unavailable(closed.to_string()))?;
         let connection = self.connection(permit).await?;
         let interrupt = InterruptOnDrop(Some(connection.sqlite.get_interrupt_handle()));
         let work = spawn_blocking(move || {
-            let rows = list(&connection.sqlite, &query, &page);
-            (connection, rows, page)
+            let rows = read(&connection.sqlite);
+            (connection, rows)
         });
-        let (connection, rows, page) =
-            work.await.map_err(|ended| unavailable(ended.to_string()))?;
+        let (connection, rows) = work.await.map_err(|ended| unavailable(ended.to_string()))?;
         interrupt.disarm();
         let rows = rows.map_err(|error| unavailable(crate::store::chain(&error)))?;
         self.put_back(connection);
-        page_of(&page, &rows.ok_or(HistoryError::UnknownPatient)?)
+        Ok(rows)
     }
 
     /// An idle connection, or a new one.
@@ -182,7 +218,7 @@ fn list(
 }
 
 /// `None` for all of them.
-fn sites_json(sites: &Sites) -> Option<String> {
+pub(super) fn sites_json(sites: &Sites) -> Option<String> {
     match sites {
         Sites::All => None,
         Sites::Only(sites) => {
@@ -214,6 +250,6 @@ fn reading(row: &Row<'_>) -> rusqlite::Result<Option<RawReading>> {
     }))
 }
 
-fn time(column: usize, micros: i64) -> rusqlite::Result<Timestamp> {
+pub(super) fn time(column: usize, micros: i64) -> rusqlite::Result<Timestamp> {
     Timestamp::from_micros(micros).ok_or(rusqlite::Error::IntegralValueOutOfRange(column, micros))
 }

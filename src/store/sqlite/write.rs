@@ -123,6 +123,10 @@ fn write(
     for row in &batch.rejects {
         insert(transaction, &row::REJECTED_MESSAGES, row)?;
     }
+    for row in &batch.redriven {
+        let mut statement = transaction.prepare_cached(&row::MARK_REDRIVEN.sql("", '?'))?;
+        statement.execute(params_from_iter(row))?;
+    }
     let from = batch.from;
     let moved = transaction.prepare_cached(MOVE_CURSOR)?.execute(params![
         batch.through.0.cast_signed(),

@@ -9,8 +9,8 @@ use pulseward::engine::alerts::{
 };
 use pulseward::engine::input::Schedule;
 use pulseward::engine::output::{
-    BindingRow, MonitoringChange, MonitoringState, Output, ProfileRow, Quality, Reading,
-    RegistryChange, Reject, RejectReason,
+    BindingRow, DeviceSequences, IntakeCounts, MonitoringChange, MonitoringState, Output,
+    ProfileRow, Quality, Reading, RegistryChange, Reject, RejectReason, SequenceEvents,
 };
 use pulseward::engine::profile::{Profile, Rule, RuleKind, Scope};
 use pulseward::store::blob;
@@ -163,7 +163,8 @@ on_both! {
         let expected = ["0 p-0 0 adult not_pregnant NULL", "1 p-1 1 adult not_pregnant NULL"];
         assert_eq!(store.lines(patients).await, expected);
         let devices = "SELECT device_key, device_id, site_key FROM devices ORDER BY 1";
-        assert_eq!(store.lines(devices).await, ["0 d-0 0", "1 d-1 1"]);
+        let by_hand = "-1 by-hand -1";
+        assert_eq!(store.lines(devices).await, [by_hand, "0 d-0 0", "1 d-1 1"]);
 
         let (from, until) = (store.micros("bound_from"), store.micros("bound_until"));
         let bindings = format!("SELECT device_key, {from}, {until}, patient_key FROM bindings");
@@ -358,6 +359,44 @@ on_both! {
         ];
         assert_eq!(store.lines(rows).await, expected);
         assert_eq!(store.value("SELECT count(*) FROM readings").await, "1");
+    }
+
+    async fn a_devices_account_is_kept_as_it_was_told_last(store: Store) {
+        let mut source = Source::new();
+        let mut running = Running::start(store.settings(), &source.journal);
+        let account = |boot_id, highest_seq, clock_skew_ms| {
+            let counts = IntakeCounts {
+                accepted: 1,
+                duplicate: 2,
+                reordered: 3,
+                rejected: 4,
+                amended: 5,
+                restarted: 6,
+                gap: 7,
+                gap_overflow: 8,
+                unknown_field: 9,
+            };
+            let (events, last_seen_at) = (SequenceEvents::default(), noon());
+            let (device, missing) = (DeviceKey(0), 10);
+            Output::DeviceSequences(Box::new(DeviceSequences {
+                device, boot_id, highest_seq, missing, counts, events, last_seen_at, clock_skew_ms,
+            }))
+        };
+        source.commit(vec![registry(), vec![account(0, None, None)]]);
+        running.stored(source.journal.last()).await;
+        let seen = store.micros("last_seen_at");
+        let rows = format!("SELECT device_key, boot_id, highest_seq, missing_count, accepted_count,
+            duplicate_count, reordered_count, rejected_count, amended_count, restart_count,
+            gap_count, gap_overflow_count, unknown_field_count, clock_skew_seconds, {seen},
+            position FROM device_sequences");
+        let noon = noon().micros();
+        let expected = format!("0 0 NULL 10 1 2 3 4 5 6 7 8 9 NULL {noon} 2");
+        assert_eq!(store.lines(&rows).await, [expected]);
+        source.commit(vec![vec![account(u64::MAX, Some(1 << 63), Some(-1250))]]);
+        running.stored(source.journal.last()).await;
+        let (boot_id, highest) = (-1, i64::MIN);
+        let expected = format!("0 {boot_id} {highest} 10 1 2 3 4 5 6 7 8 9 -1.25 {noon} 3");
+        assert_eq!(store.lines(&rows).await, [expected]);
     }
 
     async fn people_read_names_and_units(store: Store) {

@@ -50,10 +50,15 @@ impl Source {
 
     /// Adds an entry for each of these lists of outputs, in one commit.
     pub(crate) fn commit(&mut self, entries: Vec<Vec<Output>>) -> Position {
-        let records = entries.into_iter().map(|outputs| {
+        self.commit_inputs(entries.into_iter().map(|outputs| (publish(), outputs)).collect())
+    }
+
+    /// The same of other inputs.
+    pub(crate) fn commit_inputs(&mut self, entries: Vec<(Input, Vec<Output>)>) -> Position {
+        let records = entries.into_iter().map(|(input, outputs)| {
             let position = Position(self.next);
             self.next += 1;
-            Record::new(Arc::new(Entry { position, input: publish(), outputs }))
+            Record::new(Arc::new(Entry { position, input, outputs }))
         });
         let records: Vec<_> = records.collect();
         self.writer.commit(records).expect("commit");

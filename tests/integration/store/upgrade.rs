@@ -46,7 +46,14 @@ const ROWS: &str = "
          'active', 1),
         ('00000000-0000-0000-0000-000000000001', 0, 2, 0, '00000000-0000-0000-0000-000000000007',
          'close', NOON, 'rule_removed', NULL, NULL, 'd-0', 2, 'site', 0, 1, 120, 'high', 'high',
-         'inactive', 2);";
+         'inactive', 2);
+    INSERT INTO rejected_messages VALUES
+        ('00000000-0000-0000-0000-000000000001', 0, 3, 0, NOON,
+         'pulseward/v1/north/d-0/readings', 4, 'too_old', 'why', NULL),
+        ('00000000-0000-0000-0000-000000000001', 0, 4, 0, NOON,
+         'pulseward/v1/north/d-0/x/readings', NULL, 'malformed_payload', 'why', NULL),
+        ('00000000-0000-0000-0000-000000000001', 0, 5, 0, NOON,
+         'pulseward/v1/north/d 0/status', NULL, 'malformed_payload', 'why', NULL);";
 
 /// What the first version of the service left behind.
 fn left_behind(store: &Store) -> String {
@@ -92,5 +99,18 @@ on_both! {
         assert_eq!(decided, [expected]);
         let none = "SELECT readings FROM alert_events WHERE phase = 'close'";
         assert_eq!(store.value(none).await, "NULL");
+    }
+
+    async fn refusals_of_the_first_schema_are_found_by_site_and_device(store: Store) {
+        store.execute(&left_behind(&store)).await;
+        let mut source = Source::new();
+        let mut running = Running::start(store.settings(), &source.journal);
+        running.stored(source.commit(vec![vec![]])).await;
+        let rows = "SELECT position, site_id, device_id, reading_count, encoding, redriven_at
+            FROM rejected_messages ORDER BY position";
+        let expected = ["3 north d-0 1 NULL NULL", "4 NULL NULL 1 NULL NULL", "5 NULL NULL 1 NULL NULL"];
+        assert_eq!(store.lines(rows).await, expected);
+        let by_hand = "SELECT device_key FROM devices WHERE device_id = 'by-hand'";
+        assert_eq!(store.value(by_hand).await, "-1");
     }
 }

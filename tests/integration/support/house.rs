@@ -38,7 +38,21 @@ pub(crate) struct House {
 impl House {
     /// A running house over an empty database.
     pub(crate) async fn start(sql: Sql) -> Self {
-        Self::start_under(sql, Vec::new(), Vec::new()).await
+        let broker = Self::broker();
+        let mqtt_url = broker.url();
+        Self::start_at(broker, mqtt_url, sql).await
+    }
+
+    /// A broker with the configuration that we ship.
+    pub(crate) fn broker() -> Mosquitto {
+        Mosquitto::start_with(mosquitto::Settings { shipped: true, ..Default::default() })
+    }
+
+    /// [`House::start`] with a broker of the caller's, which the service finds at `mqtt_url`.
+    pub(crate) async fn start_at(broker: Mosquitto, mqtt_url: String, sql: Sql) -> Self {
+        let settings =
+            service::Settings { mqtt_url, store_url: Some(sql.url()), environment: Vec::new() };
+        Self { service: Service::start(&settings).await, broker, sql }
     }
 
     /// [`House::start`] with variables of the service's environment, and the command that runs it.
@@ -47,10 +61,7 @@ impl House {
         environment: Vec<(&'static str, String)>,
         under: Vec<String>,
     ) -> Self {
-        let broker = Mosquitto::start_with(mosquitto::Settings {
-            shipped: true,
-            ..mosquitto::Settings::default()
-        });
+        let broker = Self::broker();
         let settings =
             service::Settings { mqtt_url: broker.url(), store_url: Some(sql.url()), environment };
         let service = Service::launch_under(&settings, under);

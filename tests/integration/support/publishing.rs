@@ -13,6 +13,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Publishing {
     allowed: watch::Sender<usize>,
+    /// What hands over the messages, if not the caller does.
+    feeding: Option<JoinHandle<()>>,
     acknowledged: watch::Receiver<usize>,
     task: JoinHandle<Result<(), publish::Error>>,
 }
@@ -26,29 +28,38 @@ impl Publishing {
     /// The same, with a pause between any two messages.
     pub(crate) fn start_paced(broker_url: &str, messages: Vec<Message>, pause: Duration) -> Self {
         let (allowed, may) = watch::channel(0);
-        let (count, acknowledged) = watch::channel(0);
         let (sender, taken) = mpsc::channel(1);
+        let publishing = Self::of(broker_url, taken);
+        let feeding = tokio::spawn(feed(messages, pause, sender, may));
+        Self { allowed, feeding: Some(feeding), ..publishing }
+    }
+
+    /// Sends what comes, until its sender is dropped.
+    pub(crate) fn of(broker_url: &str, messages: mpsc::Receiver<Message>) -> Self {
+        let (count, acknowledged) = watch::channel(0);
         let settings = Settings {
             broker: broker_url.parse().expect("a broker"),
             client_id: "monitors".to_owned(),
             patience: PATIENCE,
         };
-        let publisher = Publisher::new(settings, taken, move |progress| {
+        let publisher = Publisher::new(settings, messages, move |progress| {
             if let Progress::Acknowledged { heard, .. } = progress {
                 assert!(heard, "the service's subscription stands while the service is away");
                 count.send_modify(|count| *count += 1);
             }
         });
-        let task = tokio::spawn(async move {
-            let ((), published) = tokio::join!(feed(messages, pause, sender, may), publisher.run());
-            published
-        });
-        Self { allowed, acknowledged, task }
+        let task = tokio::spawn(publisher.run());
+        Self { allowed: watch::Sender::new(usize::MAX), feeding: None, acknowledged, task }
     }
 
     /// Lets it send the first `count` messages, but waits for none.
     pub(crate) fn allow(&self, count: usize) {
         self.allowed.send_replace(count);
+    }
+
+    /// How many messages the broker has taken by now.
+    pub(crate) fn count(&self) -> usize {
+        *self.acknowledged.borrow()
     }
 
     /// Waits until the broker has taken the first `count` messages.
@@ -61,7 +72,13 @@ impl Publishing {
     /// Lets it send all, and waits until the broker has them.
     pub(crate) async fn finish(self) {
         self.allow(usize::MAX);
-        let published = tokio::time::timeout(PATIENCE, self.task).await;
+        let published = async {
+            if let Some(feeding) = self.feeding {
+                feeding.await.expect("no panic");
+            }
+            self.task.await
+        };
+        let published = tokio::time::timeout(PATIENCE, published).await;
         published.expect("the broker takes messages").expect("no panic").expect("all published");
     }
 }

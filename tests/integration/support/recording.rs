@@ -147,7 +147,8 @@ impl Recording {
     }
 }
 
-fn row(device: &str, sample: &Sample) -> ReadingRow {
+/// The row of a sample.
+pub(crate) fn row(device: &str, sample: &Sample) -> ReadingRow {
     #[expect(clippy::cast_possible_truncation, reason = "small whole numbers")]
     let ten_thousandths = (sample.value * 10_000.0).round() as i64;
     ReadingRow {

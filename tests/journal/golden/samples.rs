@@ -10,11 +10,13 @@ use pulseward::engine::alerts::{
 };
 use pulseward::engine::input::{
     Action, AlertAction, Command, Encoding, Event, Input, Intake, Link, NewBinding, Poisoned,
-    Principal, ProfileOwner, Publish, Replacement, Role, Schedule, Settings, Sites,
+    Principal, ProfileOwner, Publish, Redrive, RefusedSpan, Replacement, Role, Schedule, Settings,
+    Sites,
 };
 use pulseward::engine::output::{
-    BindingRow, DeviceRow, MonitoringChange, MonitoringState, Output, PatientRow, ProfileRow,
-    Quality, Reading, RegistryChange, Reject, RejectReason, RejectedReading, SiteRow, Verdict,
+    BindingRow, DeviceRow, DeviceSequences, IntakeCounts, MonitoringChange, MonitoringState,
+    Output, PatientRow, ProfileRow, Quality, Reading, RedrivenMessage, RegistryChange, Reject,
+    RejectReason, RejectedReading, SequenceEvents, SiteRow, Verdict,
 };
 use pulseward::engine::profile::{
     AgeGroup, AssertedRule, BaselineLevel, BaselineRule, Eligibility, Escalation, Level, LimitRule,
@@ -22,6 +24,7 @@ use pulseward::engine::profile::{
     SpO2Scale, Spot, Sustained, TechnicalCondition, TechnicalRule, TrendLevel, TrendRule,
 };
 use pulseward::journal::entry::Entry;
+use pulseward::position::{JournalId, MessageId, Partition, Position};
 use pulseward::vitals::{
     AbsentReason, Acvpu, DeviceEvent, DeviceId, DeviceKey, PatientId, PatientKey, Priority,
     Quantity, RuleId, SiteId, SiteKey, Unit, Value, Vital,
@@ -341,6 +344,36 @@ fn monitoring() -> Vec<Output> {
     .into()
 }
 
+fn device_sequences() -> Output {
+    Output::DeviceSequences(Box::new(DeviceSequences {
+        device: DeviceKey(70_000),
+        boot_id: 1_767_225_000,
+        highest_seq: Some(86_399),
+        missing: 40,
+        counts: IntakeCounts {
+            accepted: 86_340,
+            duplicate: 60,
+            reordered: 20,
+            rejected: 21,
+            amended: 3,
+            restarted: 2,
+            gap: 4,
+            gap_overflow: 1,
+            unknown_field: 86_400,
+        },
+        events: SequenceEvents {
+            in_order: 300,
+            reordered: 20,
+            duplicate: 40,
+            amended: 1,
+            restarted: 1,
+            gap: 2,
+        },
+        last_seen_at: at(0),
+        clock_skew_ms: Some(-1250),
+    }))
+}
+
 fn registry(change: RegistryChange) -> Output {
     Output::Registry(Box::new(change))
 }
@@ -514,6 +547,30 @@ fn alert_work() -> Vec<(&'static str, Entry)> {
     ]
 }
 
+/// What people send in: a dead letter, and readings that they took by hand.
+fn intake() -> Vec<(&'static str, Entry)> {
+    let journal_id = JournalId(Uuid::from_u128(0x0123_4567_89ab_4def_8123_4567_89ab_cdef));
+    let message = MessageId { journal_id, partition: Partition(1), position: Position(7) };
+    let Event::Publish(published) = publish(Some(Encoding::Json), "{}") else {
+        unreachable!("it is a publish")
+    };
+    let span = |first, count| RefusedSpan { first, count };
+    let redrive = Action::Redrive(Redrive {
+        message,
+        publish: published,
+        received_at: at(-3600),
+        refused: vec![span(0, 1), span(4, 300)],
+        redrives_stored: 2,
+    });
+    let told = RedrivenMessage { message, number: 3, accepted: 299, duplicate: 12, refused: 2 };
+    let patient = patient();
+    let by_hand = Action::RecordReadings { patient, readings: "\x42\x00".into() };
+    vec![
+        ("redrive", entry(command(redrive), vec![Output::Redriven(Box::new(told))])),
+        ("record-readings", entry(command(by_hand), vec![])),
+    ]
+}
+
 fn outputs() -> Vec<(&'static str, Entry)> {
     let led_to = |outputs| entry(publish(Some(Encoding::Json), "{}"), outputs);
     let reject = Reject {
@@ -550,11 +607,12 @@ fn outputs() -> Vec<(&'static str, Entry)> {
         ("readings", led_to(readings)),
         ("alerts", led_to(alerts())),
         ("monitoring", led_to(monitoring())),
+        ("device-sequences", led_to(vec![device_sequences()])),
         ("reject", led_to(vec![Output::Reject(Box::new(reject))])),
         ("verdict", led_to(vec![Output::Verdict(Box::new(verdict))])),
     ]
 }
 
 pub(super) fn samples() -> Vec<(&'static str, Entry)> {
-    [inputs(), commands(), care(), alert_work(), outputs()].concat()
+    [inputs(), commands(), care(), alert_work(), intake(), outputs()].concat()
 }

@@ -43,8 +43,9 @@ pub(super) struct Outages {
     still: Option<Still>,
     stood_still: Micros,
     gateways: BTreeMap<usize, Micros>,
-    /// Boot and time of the status in force of each device, and whether it says offline.
-    statuses: HashMap<usize, (u64, Micros, bool)>,
+    /// Boot of the status in force of each device, when in it the device itself last said something,
+    /// and whether its Last Will is in force.
+    statuses: HashMap<usize, (u64, Option<Micros>, bool)>,
     /// The gateway in front of each device, as far as it was told.
     in_front: HashMap<usize, usize>,
     /// By device and vital: the attentive time when it was last heard of.
@@ -234,18 +235,22 @@ impl Outages {
         if registry.devices[status.device].site != status.site {
             return;
         }
-        let at = if status.is_online { status.at } else { now };
         let held = self.statuses.get(&status.device).copied();
-        if let Some((boot, held_at, is_offline)) = held {
-            let is_older =
-                status.boot < boot || (status.is_online && status.boot == boot && at < held_at);
-            let is_known = !status.is_online && is_offline && status.boot == boot;
-            if is_older || is_known {
+        let mut said = status.is_online.then_some(status.at);
+        if let Some((boot, held, is_offline)) = held {
+            let is_of_it = status.boot == boot;
+            let is_overtaken = match said {
+                Some(at) if is_offline => held.is_some_and(|held| at <= held),
+                Some(at) => held.is_some_and(|held| at < held),
+                None => is_offline,
+            };
+            if status.boot < boot || (is_of_it && is_overtaken) {
                 return;
             }
+            said = said.or(held.filter(|_| is_of_it));
         }
         self.set_gateway(status.device, status.gateway, registry);
-        self.statuses.insert(status.device, (status.boot, at, !status.is_online));
+        self.statuses.insert(status.device, (status.boot, said, !status.is_online));
         if status.is_online {
             if self.gateways.remove(&status.device).is_some() {
                 self.hear_behind(status.device, now);

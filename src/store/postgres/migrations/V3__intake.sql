@@ -1,6 +1,46 @@
 -- What devices send, kept as fully as it was said: beside each reading what it was before its
 -- conversion, for each device what became of its numbers, and what was sent through again.
 
+-- Dead letters: found by site and device, and sent through the intake again.
+ALTER TABLE pulseward.rejected_messages
+    ADD COLUMN site_id       text,
+    ADD COLUMN device_id     text,
+    ADD COLUMN encoding      text,
+    ADD COLUMN reading_count integer NOT NULL DEFAULT 1,
+    ADD COLUMN redriven_from text,
+    ADD COLUMN redriven_at   timestamptz;
+
+ALTER TABLE pulseward.rejected_messages ALTER COLUMN reading_count DROP DEFAULT;
+
+UPDATE pulseward.rejected_messages
+SET site_id = split_part(topic, '/', 3), device_id = split_part(topic, '/', 4)
+WHERE topic ~ '^pulseward/v1/[A-Za-z0-9._-]{1,64}/[A-Za-z0-9._-]{1,64}/(readings|status)$';
+
+DROP INDEX pulseward.rejected_messages_received;
+CREATE INDEX rejected_messages_latest
+    ON pulseward.rejected_messages (received_at, journal_id, partition, position);
+CREATE INDEX rejected_messages_device
+    ON pulseward.rejected_messages (device_id, received_at, journal_id, partition, position);
+
+COMMENT ON COLUMN pulseward.rejected_messages.site_id IS
+    'As the topic names it; null where the topic is none of the contract''s.';
+COMMENT ON COLUMN pulseward.rejected_messages.reading_count IS
+    'How many refused readings the row stands for, from reading_index on.';
+COMMENT ON COLUMN pulseward.rejected_messages.redriven_from IS
+    'The id of the message that was sent through again and refused as this one.';
+COMMENT ON COLUMN pulseward.rejected_messages.redriven_at IS
+    'When the message was sent through the intake again; null if it was not.';
+
+-- How many messages were sent through again, by the journal entries whose rows are here.
+CREATE TABLE pulseward.redrives (
+    partition smallint PRIMARY KEY,
+    number    bigint   NOT NULL
+);
+
+-- What people measure by hand stands under a device of its own, which belongs to no site.
+INSERT INTO pulseward.devices (device_key, device_id, site_key, created_at)
+VALUES (-1, 'by-hand', -1, 'epoch');
+
 ALTER TABLE pulseward.readings
     ADD COLUMN original_value double precision,
     ADD COLUMN original_unit  text,
@@ -54,3 +94,35 @@ JOIN pulseward.vitals v USING (vital)
 LEFT JOIN pulseward.patients p USING (patient_key)
 LEFT JOIN pulseward.sites s ON s.site_key = p.site_key
 LEFT JOIN pulseward.devices d USING (device_key);
+
+CREATE TABLE pulseward.device_sequences (
+    device_key          integer PRIMARY KEY,
+    boot_id             bigint NOT NULL,
+    highest_seq         bigint,
+    missing_count       bigint NOT NULL,
+    accepted_count      bigint NOT NULL,
+    duplicate_count     bigint NOT NULL,
+    reordered_count     bigint NOT NULL,
+    rejected_count      bigint NOT NULL,
+    amended_count       bigint NOT NULL,
+    restart_count       bigint NOT NULL,
+    gap_count           bigint NOT NULL,
+    gap_overflow_count  bigint NOT NULL,
+    unknown_field_count bigint NOT NULL,
+    clock_skew_seconds  double precision,
+    last_seen_at        timestamptz NOT NULL,
+    position            bigint NOT NULL
+);
+
+COMMENT ON TABLE pulseward.device_sequences IS
+    'What became of each device''s readings since it was enrolled. Written when something unusual '
+    'happened, and otherwise once a minute while the device sends.';
+COMMENT ON COLUMN pulseward.device_sequences.boot_id IS
+    'The start it counts in now; 0 if it keeps no numbers. Unsigned: from 2^63 on it shows as '
+    'negative. So does highest_seq.';
+COMMENT ON COLUMN pulseward.device_sequences.missing_count IS
+    'Numbers of this start below highest_seq that have not come.';
+COMMENT ON COLUMN pulseward.device_sequences.clock_skew_seconds IS
+    'How far its clock is ahead of the service''s; null while unknown.';
+COMMENT ON COLUMN pulseward.device_sequences.position IS
+    'The journal entry after which this was so.';

@@ -1,0 +1,265 @@
+//! Refused messages sent through again: what goes through, what of it counts, and that nothing
+//! counts twice.
+
+use uuid::Uuid;
+
+use super::*;
+use crate::position::{JournalId, MessageId, Partition, Position};
+
+/// The message that was received as this entry.
+fn message(position: u64) -> MessageId {
+    let (journal_id, position) = (JournalId(Uuid::from_u128(7)), Position(position));
+    MessageId { journal_id, partition: Partition::FIRST, position }
+}
+
+/// A batch as the first device published it at the story's begin, refused in these parts.
+fn redrive(position: u64, batch: &proto::ReadingBatch, refused: &[(u32, u32)]) -> Redrive {
+    Redrive {
+        message: message(position),
+        publish: Publish {
+            topic: format!("pulseward/v1/{SITE}/{}/readings", device(1)),
+            payload: batch.encode_to_vec().into(),
+            encoding: Some(Encoding::Protobuf),
+            correlation: Some("c-1".into()),
+            retained: false,
+        },
+        received_at: Timestamp::from_seconds(BEGIN),
+        refused: refused.iter().map(|(first, count)| span(*first, *count)).collect(),
+        redrives_stored: 0,
+    }
+}
+
+const fn span(first: u32, count: u32) -> RefusedSpan {
+    RefusedSpan { first, count }
+}
+
+fn unnumbered(readings: Vec<proto::Reading>) -> proto::ReadingBatch {
+    proto::ReadingBatch { boot_id: 0, ..numbered(0, readings) }
+}
+
+fn beats(from: i64, rates: &[i64]) -> Vec<proto::Reading> {
+    (from..).zip(rates).map(|(at, rate)| heart_rate(at, *rate)).collect()
+}
+
+impl Ward {
+    fn redrive_as(&mut self, role: Role, sites: Sites, redrive: Redrive) -> (Reply, Vec<Output>) {
+        let principal = Principal { subject: "dora".to_owned(), role, sites };
+        let command = Box::new(Command { principal, action: Action::Redrive(redrive) });
+        let (reply, outputs) = self.apply(Event::Command(command));
+        (reply.expect("answered"), outputs)
+    }
+
+    fn redrive(&mut self, redrive: Redrive) -> (Reply, Vec<Output>) {
+        self.redrive_as(Role::DeviceAdmin, Sites::All, redrive)
+    }
+}
+
+/// How many readings were accepted, known before, and refused.
+fn counts(reply: &Reply) -> (u32, u32, u32) {
+    match reply {
+        Ok(Done::Redriven { told, .. }) => (told.accepted, told.duplicate, told.refused),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn reason(reply: Reply) -> &'static str {
+    match reply {
+        Err(Refusal::FailedPrecondition { reason, .. }) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_message_of_an_unknown_device_goes_through_once_it_is_enrolled_at_its_measured_times() {
+    let mut ward = Ward::new();
+    let batch = numbered(0, beats(BEGIN, &[80, 81, 82]));
+    assert_eq!(rejects(&ward.publish(1, &batch)), [(None, RejectReason::UnknownDevice)]);
+    ward.enroll(1);
+    ward.now += 86_400;
+    let (reply, outputs) = ward.redrive(redrive(1, &batch, &[]));
+    assert_eq!(counts(&reply), (3, 0, 0));
+    let times: Vec<_> = readings(&outputs).iter().map(|it| since_begin(it.measured_at)).collect();
+    assert_eq!(times, [0, 1, 2]);
+    assert!(readings(&outputs).iter().all(|it| it.quality == Quality::LATE));
+    assert!(!outputs.iter().any(|output| matches!(output, Output::Verdict(_))));
+    assert!(matches!(outputs.last(), Some(Output::Redriven(told)) if told.number == 1));
+    assert_eq!(readings(&ward.publish(1, &batch)).len(), 0, "the device's own resend");
+}
+
+#[test]
+fn a_message_goes_through_once_whoever_asks() {
+    let mut ward = Ward::new();
+    ward.enroll(1);
+    let batch = unnumbered(beats(BEGIN, &[80]));
+    assert_eq!(counts(&ward.redrive(redrive(1, &batch, &[])).0), (1, 0, 0));
+    // Long after the identities of its readings are forgotten.
+    ward.now += 86_400;
+    let now = ward.now;
+    ward.publish(1, &unnumbered(beats(now, &[80])));
+    let (reply, outputs) = ward.redrive(redrive(1, &batch, &[]));
+    assert_eq!(reason(reply), "ALREADY_REDRIVEN");
+    assert_eq!(outputs, []);
+}
+
+#[test]
+fn of_a_message_refused_in_parts_only_those_go_through_also_without_numbers() {
+    let mut ward = Ward::new();
+    ward.enroll(1);
+    let ahead = heart_rate(BEGIN + 100, 90);
+    let batch = unnumbered([beats(BEGIN, &[80, 81]), vec![ahead]].concat());
+    ward.now += 2;
+    assert_eq!(rejects(&ward.publish(1, &batch)), [(Some(2), RejectReason::ClockAhead)]);
+    // Long after the identities of the others are forgotten.
+    ward.now += 86_400;
+    let now = ward.now;
+    ward.publish(1, &unnumbered(beats(now, &[80])));
+    let (reply, outputs) = ward.redrive(redrive(1, &batch, &[(2, 1)]));
+    assert_eq!((counts(&reply), readings(&outputs).len()), ((1, 2, 0), 1));
+}
+
+#[test]
+fn refusals_too_many_to_be_listed_go_through_where_it_is_known_which_they_are() {
+    let mut ward = Ward::new();
+    ward.enroll(1);
+    ward.now += 1000;
+    let rates = vec![80; 300];
+    let listed: Vec<_> = (0..100).map(|index| (index, 1)).collect();
+    let spans = |rest| [listed.clone(), vec![rest]].concat();
+    let from = |at: i64| unnumbered(beats(BEGIN + at, &rates));
+    let (reply, _) = ward.redrive(redrive(1, &from(0), &spans((100, 200))));
+    assert_eq!(counts(&reply), (300, 0, 0));
+    let (reply, outputs) = ward.redrive(redrive(2, &from(300), &spans((100, 150))));
+    assert_eq!((reason(reply), outputs), ("REFUSALS_UNKNOWN", vec![]));
+    let numbers = proto::ReadingBatch { boot_id: 7, ..from(300) };
+    let (reply, _) = ward.redrive(redrive(3, &numbers, &spans((100, 150))));
+    assert_eq!(counts(&reply), (300, 0, 0), "the numbers tell");
+}
+
+#[test]
+fn what_is_refused_again_is_a_new_refusal_and_the_message_is_over_all_the_same() {
+    let mut ward = Ward::new();
+    ward.enroll(1);
+    let batch = numbered(0, [beats(BEGIN - 1, &[80]), beats(BEGIN, &[80])].concat());
+    let (reply, outputs) = ward.redrive(redrive(1, &batch, &[]));
+    assert_eq!(counts(&reply), (1, 0, 1));
+    let refused = [(Some(0), RejectReason::UnboundDevice)];
+    assert_eq!(rejects(&outputs), refused);
+    let Ok(Done::Redriven { refusals, .. }) = reply else { panic!("{reply:?}") };
+    assert_eq!((refusals[0].index, refusals[0].reason), refused[0]);
+    // The new one goes through in its turn: here, with nothing put right, to no avail.
+    let (reply, _) = ward.redrive(redrive(9, &batch, &[(0, 1)]));
+    assert_eq!(counts(&reply), (0, 1, 1));
+    let nobody = Redrive {
+        publish: Publish {
+            topic: format!("pulseward/v1/{SITE}/nobody/readings"),
+            ..redrive(0, &batch, &[]).publish
+        },
+        ..redrive(10, &batch, &[])
+    };
+    let (reply, outputs) = ward.redrive(nobody);
+    assert_eq!(counts(&reply), (0, 0, 1));
+    assert_eq!(rejects(&outputs), [(None, RejectReason::UnknownDevice)]);
+}
+
+#[test]
+fn a_redrive_raises_no_live_alarm_however_young_its_readings_are() {
+    let mut ward = Ward::new();
+    ward.enroll(1);
+    ward.now += 6;
+    let batch = numbered(0, beats(BEGIN, &[140, 140, 140, 140, 140, 80]));
+    let (_, outputs) = ward.redrive(redrive(1, &batch, &[]));
+    let told: Vec<_> = events(&outputs)
+        .map(|event| (event.phase, event.alert.retrospective, event.alert.signal))
+        .collect();
+    assert_eq!(told, [(Phase::Start, true, Signal::Off)]);
+    assert_eq!(ward.state.open_alerts().count(), 0);
+}
+
+#[test]
+fn a_redrive_ends_no_live_alarm() {
+    let mut ward = Ward::new();
+    ward.enroll(1);
+    for second in 0..6 {
+        ward.beat(1, 100 + second, 140);
+    }
+    let before = ward.open();
+    ward.now += 10;
+    // Newer than anything that was live, and well.
+    let batch = numbered(0, beats(ward.now - 8, &[70; 8]));
+    let (reply, outputs) = ward.redrive(redrive(1, &batch, &[]));
+    assert_eq!(counts(&reply), (8, 0, 0));
+    assert_eq!((phases(&outputs), ward.open()), (vec![], before));
+}
+
+#[test]
+fn what_the_message_says_of_its_clock_and_gateway_is_left_aside() {
+    let rule = technical(TechnicalCondition::ClockFault, 0);
+    let mut ward = Ward::with(vec![rule]);
+    ward.enroll(1);
+    ward.enroll(2);
+    ward.now += 86_400;
+    let sent_at = Some(prost_types::Timestamp { seconds: BEGIN, nanos: 0 });
+    let gateway = device(2).to_string();
+    let batch = proto::ReadingBatch { sent_at, gateway, ..numbered(0, beats(BEGIN, &[80])) };
+    let (_, outputs) = ward.redrive(redrive(1, &batch, &[]));
+    assert_eq!((readings(&outputs).len(), phases(&outputs)), (1, vec![]));
+    assert!(ward.state.behind.is_empty());
+}
+
+#[test]
+fn only_those_who_look_after_the_devices_of_its_site_may() {
+    let mut ward = Ward::new();
+    ward.enroll(1);
+    let batch = numbered(0, beats(BEGIN, &[80]));
+    for role in [Role::Viewer, Role::Clinician, Role::Auditor] {
+        let (reply, _) = ward.redrive_as(role, Sites::All, redrive(1, &batch, &[]));
+        assert!(matches!(reply, Err(Refusal::PermissionDenied { .. })), "{role:?} {reply:?}");
+    }
+    let elsewhere = Sites::Only(vec![id("south")]);
+    let (reply, _) = ward.redrive_as(Role::DeviceAdmin, elsewhere, redrive(1, &batch, &[]));
+    assert!(matches!(reply, Err(Refusal::NotFound { kind: "message", .. })), "{reply:?}");
+    // South is no site, so that its message is for those who may see all.
+    let mut lost = redrive(2, &batch, &[]);
+    lost.publish.topic = "pulseward/v1/south/d/readings".to_owned();
+    let south = Sites::Only(vec![id("south")]);
+    let (reply, _) = ward.redrive_as(Role::Admin, south, lost.clone());
+    assert!(matches!(reply, Err(Refusal::NotFound { kind: "message", .. })), "{reply:?}");
+    assert_eq!(counts(&ward.redrive_as(Role::Admin, Sites::All, lost).0), (0, 0, 1));
+    let theirs = Sites::Only(vec![id(SITE)]);
+    let (reply, _) = ward.redrive_as(Role::DeviceAdmin, theirs, redrive(1, &batch, &[]));
+    assert_eq!(counts(&reply), (1, 0, 0));
+}
+
+#[test]
+fn a_status_is_not_sent_through_again() {
+    let mut ward = Ward::new();
+    ward.enroll(1);
+    for topic in ["pulseward/v1/north/device-1/status", "some/topic"] {
+        let mut status = redrive(1, &numbered(0, vec![]), &[]);
+        status.publish.topic = topic.to_owned();
+        assert_eq!(reason(ward.redrive(status).0), "NOT_READINGS", "{topic}");
+    }
+}
+
+#[test]
+fn forgotten_redrives_are_told_by_the_store_and_never_guessed() {
+    let mut ward = Ward::new();
+    let empty = numbered(0, vec![]);
+    for position in 0..1030 {
+        ward.now += 1;
+        let caught_up = Redrive { redrives_stored: position, ..redrive(position, &empty, &[]) };
+        counts(&ward.redrive(caught_up).0);
+    }
+    // Six are forgotten: messages 0 to 5. The store knew of five.
+    let behind = |position| Redrive { redrives_stored: 5, ..redrive(position, &empty, &[]) };
+    for position in [5, 2000] {
+        assert_eq!(reason(ward.redrive(behind(position)).0), "REDRIVES_NOT_STORED");
+    }
+    assert_eq!(reason(ward.redrive(behind(6)).0), "ALREADY_REDRIVEN");
+    let caught_up = Redrive { redrives_stored: 6, ..redrive(2000, &empty, &[]) };
+    counts(&ward.redrive(caught_up).0);
+    // Received after the last forgotten one, so that none of them can have been of it.
+    let received_at = Timestamp::from_seconds(ward.now);
+    let young = Redrive { received_at, ..behind(2001) };
+    counts(&ward.redrive(young).0);
+}
