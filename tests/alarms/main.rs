@@ -7,6 +7,7 @@
 
 mod constants;
 mod draw;
+#[path = "../support/page.rs"]
 mod page;
 mod scenarios;
 mod story;
@@ -37,19 +38,7 @@ fn the_page_shows_what_the_engine_does() {
         diagrams.insert(name, block(&draw::draw(&story)));
     }
     diagrams.insert("constants", constants::table());
-    let path = page::path();
-    let held = std::fs::read_to_string(&path).expect("the page is there");
-    let now = page::fill(&held, &diagrams).unwrap_or_else(|wrong| panic!("{wrong}"));
-    if std::env::var_os(page::WRITE).is_some_and(|it| it == "1") {
-        return std::fs::write(&path, now).expect("the page can be written");
-    }
-    let differences = page::differences(&held, &now);
-    assert!(
-        differences.is_empty(),
-        "docs/alarms.md says (-) what the engine does not do (+):\n{differences}\n\
-         read it, and if it is meant, run this test with {}=1",
-        page::WRITE
-    );
+    page::check("alarms.md", &diagrams);
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod deployment;
 mod disk;
 mod drain;
 mod enroll;
+mod gateway;
 mod house;
 mod interruptions;
 mod mqtt;

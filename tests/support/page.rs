@@ -1,4 +1,4 @@
-//! The page with its diagrams: found by their markers, compared, and rewritten on demand.
+//! A page with parts that tests make: found by their markers, compared, and rewritten on demand.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,12 +8,31 @@ const OPEN: &str = "<!-- diagram: ";
 const OPENED: &str = " -->";
 const CLOSE: &str = "<!-- end -->";
 
-/// Set to 1, this makes the test rewrite the page instead of failing.
-pub(crate) const WRITE: &str = "PULSEWARD_WRITE_DOCS";
+/// Set to 1, this makes a test rewrite its page instead of failing.
+const WRITE: &str = "PULSEWARD_WRITE_DOCS";
 
-/// Where the page is.
-pub(crate) fn path() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/alarms.md")
+/// Where the page of this name is.
+pub(crate) fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)
+}
+
+/// Asserts that the page shows every diagram as it is now, or makes it so if that is asked for.
+///
+/// # Panics
+/// With what differs, and what to do.
+pub(crate) fn check(name: &str, diagrams: &BTreeMap<&str, String>) {
+    let path = path(name);
+    let held = std::fs::read_to_string(&path).expect("the page is there");
+    let now = fill(&held, diagrams).unwrap_or_else(|wrong| panic!("{wrong}"));
+    if std::env::var_os(WRITE).is_some_and(|it| it == "1") {
+        return std::fs::write(&path, now).expect("the page can be written");
+    }
+    let differences = differences(&held, &now);
+    assert!(
+        differences.is_empty(),
+        "docs/{name} says (-) what is not so (+):\n{differences}\n\
+         read it, and if it is meant, run this test with {WRITE}=1"
+    );
 }
 
 /// The page with every diagram as it is now.
@@ -21,7 +40,7 @@ pub(crate) fn path() -> PathBuf {
 /// # Errors
 /// What the page and the diagrams do not agree on: a marker that nothing fills, a diagram that no
 /// marker asks for, one that is asked for twice.
-pub(crate) fn fill(page: &str, diagrams: &BTreeMap<&str, String>) -> Result<String, String> {
+fn fill(page: &str, diagrams: &BTreeMap<&str, String>) -> Result<String, String> {
     let mut filled = String::new();
     let mut shown = Vec::new();
     let mut lines = page.lines();
@@ -50,7 +69,7 @@ pub(crate) fn fill(page: &str, diagrams: &BTreeMap<&str, String>) -> Result<Stri
 }
 
 /// Where two pages differ, a block of changed lines each, with the heading above it.
-pub(crate) fn differences(held: &str, now: &str) -> String {
+fn differences(held: &str, now: &str) -> String {
     let (held, now): (Vec<_>, Vec<_>) = (held.lines().collect(), now.lines().collect());
     let mut text = String::new();
     let (mut left, mut right) = (0, 0);
