@@ -1,22 +1,24 @@
 //! What an input led to: the only thing that followers ever see.
 //!
 //! Outputs say all that a follower needs, so that none of them decides anything. They stand in
-//! the journal beside their input and are never computed again once they stand there.
+//! the journal beside their input and are never computed again once they stand there. Answers are
+//! not among them: they are for the caller alone, and kept nowhere ([`Reply`]).
 
-use std::sync::Arc;
+mod registry;
+mod reply;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+pub use self::registry::{BindingRow, DeviceRow, PatientRow, ProfileRow, RegistryChange, SiteRow};
+pub use self::reply::{Done, Refusal, Reply};
 use super::alerts::AlertEvent;
-use super::input::Schedule;
-use super::profile::{Eligibility, Profile, Scope, Violation};
-use super::query::{DeviceReport, Found};
 use crate::clock::Timestamp;
 use crate::position::MessageId;
 use crate::vitals::{
-    DeviceId, DeviceKey, PatientId, PatientKey, Quantity, SiteId, SiteKey, Unit, Value, Vital,
+    DeviceId, DeviceKey, PatientId, PatientKey, Quantity, SiteId, Unit, Value, Vital,
 };
 
 /// One thing that an input led to.
@@ -342,96 +344,6 @@ impl RejectReason {
     }
 }
 
-/// A change of the registry, with the whole new row, so that followers overwrite what they hold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RegistryChange {
-    /// A site, new or changed.
-    Site(SiteRow),
-    /// A patient, new or changed.
-    Patient(PatientRow),
-    /// A device, new or changed.
-    Device(DeviceRow),
-    /// A binding, new or ended.
-    Binding(BindingRow),
-    /// A profile, replaced.
-    Profile(ProfileRow),
-}
-
-/// A site.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SiteRow {
-    /// Its number.
-    pub key: SiteKey,
-    /// Its id.
-    pub id: SiteId,
-    /// For people.
-    pub display_name: String,
-    /// IANA time zone.
-    pub time_zone: String,
-    /// When it was added.
-    pub created_at: Timestamp,
-}
-
-/// A patient.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PatientRow {
-    /// Its number.
-    pub key: PatientKey,
-    /// Its id.
-    pub id: PatientId,
-    /// Where they are.
-    pub site: SiteKey,
-    /// When they were added.
-    pub created_at: Timestamp,
-    /// What scores must know of them.
-    pub eligibility: Eligibility,
-    /// Until when their signals are paused, if they are.
-    pub paused_until: Option<Timestamp>,
-}
-
-/// A device.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeviceRow {
-    /// Its number.
-    pub key: DeviceKey,
-    /// Its id.
-    pub id: DeviceId,
-    /// Where it belongs.
-    pub site: SiteKey,
-    /// When it was added.
-    pub created_at: Timestamp,
-}
-
-/// A device's time with a patient. `(device, from)` identifies it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BindingRow {
-    /// The device.
-    pub device: DeviceKey,
-    /// The patient.
-    pub patient: PatientKey,
-    /// Readings measured from here on, inclusive.
-    pub from: Timestamp,
-    /// Up to here, exclusive; `None` while it lasts.
-    pub until: Option<Timestamp>,
-    /// How the device measures and sends.
-    pub schedule: Arc<Schedule>,
-}
-
-/// A profile.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProfileRow {
-    /// Whose.
-    pub scope: Scope,
-    /// How often this scope's profile was put.
-    pub version: u32,
-    /// The rules.
-    pub profile: Profile,
-    /// When it was put.
-    pub put_at: Timestamp,
-    /// Who put it.
-    pub put_by: String,
-}
-
 /// What became of a batch, for the gateway that sent it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
@@ -471,108 +383,4 @@ pub struct RejectedReading {
     pub reason: RejectReason,
     /// What exactly.
     pub detail: String,
-}
-
-/// The answer to a command, given once the command is durable, or to a query, given once
-/// everything that it is based on is. Not journaled.
-pub type Reply = Result<Done, Refusal>;
-
-/// What a command did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Done {
-    /// The registry's row as it stands now.
-    Registry {
-        /// The row.
-        change: RegistryChange,
-        /// For a binding: whose it is or was, by id, because a caller who unbinds names the
-        /// device only.
-        patient: Option<PatientId>,
-        /// For a patient: where they are, by id.
-        site: Option<SiteId>,
-    },
-    /// A device took another's place.
-    Replaced {
-        /// The binding that ended.
-        ended: BindingRow,
-        /// The one that began.
-        began: BindingRow,
-        /// Whose they are.
-        patient: PatientId,
-    },
-    /// What happened to an alert, with the alert as it stands now.
-    Alert(Box<AlertEvent>),
-    /// A message was sent through the intake again.
-    Redriven {
-        /// How that went.
-        told: RedrivenMessage,
-        /// What was refused again.
-        refusals: Vec<Reject>,
-    },
-    /// Readings measured by hand were taken.
-    Recorded {
-        /// Readings admitted.
-        accepted: u32,
-        /// Readings that had been admitted before.
-        duplicate: u32,
-        /// Readings refused.
-        rejected: Vec<RejectedReading>,
-    },
-    /// What a query found of a device. Nothing was done.
-    DeviceReport(Box<DeviceReport>),
-    /// What a query found in the registry. Nothing was done.
-    Found(Box<Found>),
-}
-
-/// Why a command was not carried out. Nothing has changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// What it names does not exist, or not for this caller.
-    #[error("no {kind} {id:?}")]
-    NotFound {
-        /// `site`, `patient` or `device`.
-        kind: &'static str,
-        /// The id that was named.
-        id: String,
-    },
-    /// What it would add is there already.
-    #[error("{kind} {id:?} exists already")]
-    AlreadyExists {
-        /// `site`, `patient` or `device`.
-        kind: &'static str,
-        /// The id that was named.
-        id: String,
-    },
-    /// It doesn't fit the state of things.
-    #[error("{description}")]
-    FailedPrecondition {
-        /// Machine-readable, such as `DEVICE_BOUND`.
-        reason: &'static str,
-        /// For people: what stands in the way and what to do.
-        description: String,
-    },
-    /// What it was based on has changed meanwhile.
-    #[error("{description}")]
-    Aborted {
-        /// Machine-readable, such as `PROFILE_CHANGED`.
-        reason: &'static str,
-        /// For people: what has changed and what to do.
-        description: String,
-    },
-    /// Its content is wrong.
-    #[error("{} violations", .0.len())]
-    InvalidArgument(Vec<Violation>),
-    /// The engine panicked on it before: our own bug. It is not tried again.
-    #[error(
-        "the service broke down on this request before and does not try it again; tell the \
-         service's makers"
-    )]
-    Poisoned,
-    /// The caller's role does not allow it.
-    #[error("role {role:?} may not {action}")]
-    PermissionDenied {
-        /// The caller's role.
-        role: super::input::Role,
-        /// What was asked, such as `put profiles`.
-        action: &'static str,
-    },
 }

@@ -1,0 +1,111 @@
+//! Answers to commands and queries: for who asked, never journaled.
+
+use super::{BindingRow, RedrivenMessage, RegistryChange, Reject, RejectedReading};
+use crate::engine::alerts::AlertEvent;
+use crate::engine::profile::Violation;
+use crate::engine::query::{DeviceReport, Found};
+use crate::vitals::{PatientId, SiteId};
+
+/// The answer to a command, given once the command is durable, or to a query, given once
+/// everything that it is based on is. Not journaled.
+pub type Reply = Result<Done, Refusal>;
+
+/// What a command did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// The registry's row as it stands now.
+    Registry {
+        /// The row.
+        change: RegistryChange,
+        /// For a binding: whose it is or was, by id, because a caller who unbinds names the
+        /// device only.
+        patient: Option<PatientId>,
+        /// For a patient: where they are, by id.
+        site: Option<SiteId>,
+    },
+    /// A device took another's place.
+    Replaced {
+        /// The binding that ended.
+        ended: BindingRow,
+        /// The one that began.
+        began: BindingRow,
+        /// Whose they are.
+        patient: PatientId,
+    },
+    /// What happened to an alert, with the alert as it stands now.
+    Alert(Box<AlertEvent>),
+    /// A message was sent through the intake again.
+    Redriven {
+        /// How that went.
+        told: RedrivenMessage,
+        /// What was refused again.
+        refusals: Vec<Reject>,
+    },
+    /// Readings measured by hand were taken.
+    Recorded {
+        /// Readings admitted.
+        accepted: u32,
+        /// Readings that had been admitted before.
+        duplicate: u32,
+        /// Readings refused.
+        rejected: Vec<RejectedReading>,
+    },
+    /// What a query found of a device. Nothing was done.
+    DeviceReport(Box<DeviceReport>),
+    /// What a query found in the registry. Nothing was done.
+    Found(Box<Found>),
+}
+
+/// Why a command was not carried out. Nothing has changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// What it names does not exist, or not for this caller.
+    #[error("no {kind} {id:?}")]
+    NotFound {
+        /// `site`, `patient` or `device`.
+        kind: &'static str,
+        /// The id that was named.
+        id: String,
+    },
+    /// What it would add is there already.
+    #[error("{kind} {id:?} exists already")]
+    AlreadyExists {
+        /// `site`, `patient` or `device`.
+        kind: &'static str,
+        /// The id that was named.
+        id: String,
+    },
+    /// It doesn't fit the state of things.
+    #[error("{description}")]
+    FailedPrecondition {
+        /// Machine-readable, such as `DEVICE_BOUND`.
+        reason: &'static str,
+        /// For people: what stands in the way and what to do.
+        description: String,
+    },
+    /// What it was based on has changed meanwhile.
+    #[error("{description}")]
+    Aborted {
+        /// Machine-readable, such as `PROFILE_CHANGED`.
+        reason: &'static str,
+        /// For people: what has changed and what to do.
+        description: String,
+    },
+    /// Its content is wrong.
+    #[error("{} violations", .0.len())]
+    InvalidArgument(Vec<Violation>),
+    /// The engine panicked on it before: our own bug. It is not tried again.
+    #[error(
+        "the service broke down on this request before and does not try it again; tell the \
+         service's makers"
+    )]
+    Poisoned,
+    /// The caller's role does not allow it.
+    #[error("role {role:?} may not {action}")]
+    PermissionDenied {
+        /// The caller's role.
+        role: crate::engine::input::Role,
+        /// What was asked, such as `put profiles`.
+        action: &'static str,
+    },
+}
