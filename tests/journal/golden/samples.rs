@@ -1,6 +1,9 @@
 //! An entry of every kind of input and output, with nothing left at its default that could hide a
 //! field.
 
+mod alerts;
+mod rules;
+
 use std::time::Duration;
 
 use pulseward::clock::Timestamp;
@@ -31,6 +34,8 @@ use pulseward::vitals::{
 };
 use uuid::Uuid;
 
+use self::alerts::*;
+use self::rules::profile;
 use super::POSITION;
 
 fn at(seconds: i64) -> Timestamp {
@@ -104,225 +109,6 @@ fn with_all_it_can_carry() -> Output {
         interval: Some(Duration::from_millis(900_500)),
         measurement_id: 300,
     })
-}
-
-const SUSTAINED: Sustained =
-    Sustained { delay: Duration::from_secs(15), max_gap: Duration::from_millis(1500) };
-
-fn limit() -> RuleKind {
-    let level = |priority, limit| Level {
-        priority,
-        limit: Quantity::whole(limit),
-        clear_limit: Quantity::whole(limit - 2),
-        sustained: Some(SUSTAINED),
-        spot: Some(Spot { n: 2, of: 3, within: Duration::from_secs(900) }),
-    };
-    RuleKind::Limit(LimitRule {
-        vital: Vital::HeartRate,
-        covers_pulse_rate: true,
-        side: Side::Above,
-        levels: vec![level(Priority::Medium, 100), level(Priority::High, 130)],
-        clear_delay: Duration::from_secs(30),
-    })
-}
-
-fn trend() -> RuleKind {
-    let (delta, clear_delta) = (Quantity::whole(2), Quantity::whole(1));
-    RuleKind::Trend(TrendRule {
-        vital: Vital::Weight,
-        direction: Side::Above,
-        window: Duration::from_secs(2 * 24 * 60 * 60),
-        levels: vec![TrendLevel { priority: Priority::Low, delta, clear_delta }],
-        readings_min: 2,
-    })
-}
-
-fn baseline() -> RuleKind {
-    RuleKind::Baseline(BaselineRule {
-        vital: Vital::RespiratoryRate,
-        side: Side::Below,
-        history: Duration::from_secs(24 * 60 * 60),
-        readings_min: 60,
-        spread_min: Quantity::from_ten_thousandths(5_000),
-        levels: vec![BaselineLevel {
-            priority: Priority::Medium,
-            z: Quantity::whole(4),
-            clear_z: Quantity::whole(3),
-            sustained: SUSTAINED,
-        }],
-        clear_delay: Duration::from_secs(60),
-    })
-}
-
-fn score() -> RuleKind {
-    let level = |priority, total| ScoreLevel { priority, total, clear_total: total - 1 };
-    RuleKind::Score(ScoreRule {
-        score: Score::News2(SpO2Scale::Two),
-        levels: vec![level(Priority::Medium, 5), level(Priority::High, 7)],
-        single_parameter_priority: Some(Priority::Low),
-        max_ages: vec![(Vital::Consciousness, Duration::from_secs(12 * 60 * 60))],
-        delay: Duration::from_secs(60),
-        clear_delay: Duration::from_secs(120),
-    })
-}
-
-fn profile() -> Profile {
-    let silence = SilenceRule {
-        vital: Vital::Spo2,
-        intervals: Quantity::from_ten_thousandths(25_000),
-        at_least: Duration::from_secs(30),
-        priority: Priority::Medium,
-    };
-    let technical = TechnicalRule {
-        condition: TechnicalCondition::BatteryLow(20),
-        priority: Priority::Low,
-        delay: Duration::from_secs(300),
-    };
-    let asserted = AssertedRule { event: DeviceEvent::Fall, priority: Priority::High };
-    let rule = |id, kind| Rule::new(RuleId::new(id).expect("an id"), kind);
-    let latching = Rule {
-        actionable_for: Duration::from_secs(300),
-        latching_from: Some(Priority::High),
-        escalations: vec![Escalation { priority: Priority::High, after: Duration::from_secs(120) }],
-        ..rule("hr-high", limit())
-    };
-    let rules = vec![
-        latching,
-        rule("rr-low", RuleKind::Off),
-        rule("weight-up", trend()),
-        rule("rr-own", baseline()),
-        rule("news2", score()),
-        rule("spo2-silent", RuleKind::Silence(silence)),
-        rule("battery", RuleKind::Technical(technical)),
-        rule("fall", RuleKind::Asserted(asserted)),
-    ];
-    Profile { rules }
-}
-
-fn tachycardia() -> Alert {
-    Alert {
-        id: AlertId(Uuid::from_u128(0x0123_4567_89ab_5def_8123_4567_89ab_cdef)),
-        kind: AlertKind::Physiological,
-        patient: Some(patient()),
-        patient_key: Some(PatientKey(3)),
-        site: Some(site()),
-        device: Some(device()),
-        rule: RuleId::new("hr-high").expect("an id"),
-        rule_version: 2,
-        scope: Scope::Site(SiteKey(1)),
-        vital: Some(Vital::HeartRate),
-        limit: Some(Quantity::whole(130)),
-        score: None,
-        priority: Priority::High,
-        condition: Condition::Active,
-        signal: Signal::On,
-        onset: at(-20),
-        raised_at: at(-1),
-        ended_at: None,
-        retrospective: false,
-        delayed: true,
-        unconfirmed: true,
-        escalation_level: 2,
-        assignee: Some("nurse@example.org".to_owned()),
-        covered: 0,
-        revision: 4,
-        risen_in: 3,
-    }
-}
-
-fn latched() -> Alert {
-    let (condition, signal) = (Condition::Inactive, Signal::Latched);
-    Alert { condition, signal, ended_at: Some(at(0)), ..tachycardia() }
-}
-
-fn over() -> Alert {
-    Alert { signal: Signal::Off, ..latched() }
-}
-
-/// An alert of a score.
-fn deteriorating() -> Alert {
-    let summary = ScoreSummary {
-        total: 5,
-        risk: Risk::Medium,
-        parameters: vec![(Vital::Spo2, 3, at(-9)), (Vital::HeartRate, 2, at(-5))],
-        missing: vec![Vital::Consciousness],
-        age_unknown: true,
-        pregnancy_unknown: true,
-    };
-    Alert {
-        device: None,
-        vital: None,
-        limit: Some(Quantity::whole(5)),
-        score: Some(Box::new(summary)),
-        condition: Condition::Indeterminate,
-        signal: Signal::Acknowledged,
-        scope: Scope::Patient(PatientKey(3)),
-        ..tachycardia()
-    }
-}
-
-/// An alert of the service itself.
-fn outage() -> Alert {
-    Alert {
-        kind: AlertKind::Technical,
-        patient: None,
-        patient_key: None,
-        site: None,
-        device: None,
-        rule: RuleId::new("pulseward.ingest").expect("an id"),
-        rule_version: 0,
-        scope: Scope::Default,
-        vital: None,
-        limit: None,
-        signal: Signal::Paused { until: at(600) },
-        covered: 200,
-        ..tachycardia()
-    }
-}
-
-fn told(phase: Phase, trigger: Trigger, alert: Alert) -> Output {
-    let by_a_person = matches!(trigger, Trigger::Request);
-    Output::Alert(Box::new(AlertEvent {
-        phase,
-        determined_at: at(0),
-        trigger,
-        priority_before: (phase != Phase::Start).then_some(Priority::Medium),
-        actor: by_a_person.then(|| "nurse@example.org".to_owned()),
-        note: by_a_person.then(|| "seen at the bedside".to_owned()),
-        alert,
-    }))
-}
-
-/// Each phase and each trigger at least once.
-fn alerts() -> Vec<Output> {
-    let reading = |vital, value| DecidingReading { measured_at: at(-5), vital, value };
-    let by_readings = || {
-        Trigger::Readings(vec![
-            reading(Vital::HeartRate, Value::Quantity(Quantity::whole(131))),
-            reading(Vital::Consciousness, Value::Consciousness(Acvpu::Voice)),
-            reading(Vital::Spo2, Value::Absent(AbsentReason::SensorOff)),
-        ])
-    };
-    let late = Alert { retrospective: true, ..over() };
-    vec![
-        told(Phase::Start, by_readings(), tachycardia()),
-        told(Phase::Start, by_readings(), late),
-        told(Phase::Start, Trigger::Ingest, outage()),
-        told(Phase::Escalate, by_readings(), deteriorating()),
-        told(Phase::Deescalate, by_readings(), tachycardia()),
-        told(Phase::End, by_readings(), latched()),
-        told(Phase::Close, Trigger::Unbound, over()),
-        told(Phase::Close, Trigger::EngineChanged, over()),
-        told(Phase::Update, Trigger::RuleChanged, tachycardia()),
-        told(Phase::Update, Trigger::Grouping, outage()),
-        told(Phase::Acknowledge, Trigger::Request, deteriorating()),
-        told(Phase::Pause, Trigger::Request, outage()),
-        told(Phase::Resume, Trigger::Timer, tachycardia()),
-        told(Phase::Remind, Trigger::Timer, tachycardia()),
-        told(Phase::Indeterminate, Trigger::Transfer, deteriorating()),
-        told(Phase::Indeterminate, Trigger::DeviceStatus, deteriorating()),
-        told(Phase::Reset, Trigger::Request, over()),
-    ]
 }
 
 fn monitoring() -> Vec<Output> {
