@@ -180,7 +180,7 @@ pub async fn redrive(task: &Redrive, out: &mut impl Write) -> Result<Summary, Er
         named => named.iter().map(ToString::to_string).collect(),
     };
     if task.dry_run {
-        writeln!(out, "{} messages; nothing was sent", ids.len())?;
+        writeln!(out, "messages that would be sent through: {}; nothing was sent", ids.len())?;
         return Ok(Summary { sent: ids.len(), ..Summary::default() });
     }
     let bar = bar(ids.len());
@@ -269,8 +269,8 @@ impl std::fmt::Display for Summary {
         let Self { sent, refused_again, skipped, accepted, duplicate } = self;
         write!(
             f,
-            "{sent} messages sent through, {skipped} skipped; {accepted} readings admitted, \
-             {duplicate} admitted before; something was refused again of {refused_again} messages"
+            "messages: {sent} sent through, {skipped} skipped, {refused_again} refused again at \
+             least in part; readings: {accepted} admitted, {duplicate} admitted before"
         )
     }
 }
@@ -295,7 +295,7 @@ fn why(message: &v1::RejectedMessage) -> String {
         None => of(message.reason, &message.detail),
         Some(first) => {
             let first = of(first.reason, &first.detail);
-            format!("{} readings, first {first}", message.rejected_total)
+            format!("readings: {}, first {first}", message.rejected_total)
         }
     }
 }

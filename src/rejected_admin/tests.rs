@@ -126,7 +126,7 @@ async fn every_page_is_listed_a_line_for_each_message() {
     let mut out = Vec::new();
     list(&filters, &url, &mut out).await.expect("listed");
     let expected = format!(
-        "1970-01-01T00:00:01Z {} a\u{fffd}b 40 readings, first too_old: old\n\
+        "1970-01-01T00:00:01Z {} a\u{fffd}b readings: 40, first too_old: old\n\
          1970-01-01T00:00:01Z {} t unknown_device: no device d, sent through again\n\
          1970-01-01T00:00:01Z {} t unknown_device: no device d\n",
         id(3),
@@ -147,8 +147,8 @@ async fn what_the_filters_leave_over_goes_through_earliest_first() {
     assert_eq!(*fake.sent.lock().unwrap(), [id(1), id(3)]);
     let expected = format!(
         "{} skipped: before (ALREADY_REDRIVEN)\n{} refused again: unknown_device: no device d\n\
-         1 messages sent through, 1 skipped; 7 readings admitted, 1 admitted before; \
-         something was refused again of 1 messages\n",
+         messages: 1 sent through, 1 skipped, 1 refused again at least in part; \
+         readings: 7 admitted, 1 admitted before\n",
         id(1),
         id(3)
     );
@@ -176,7 +176,7 @@ async fn a_dry_run_lists_and_sends_nothing() {
     let (summary, told) = redriven("--all --dry-run", &fake).await;
     assert!(fake.sent.lock().unwrap().is_empty());
     assert_eq!((summary.sent, told.lines().count()), (2, 3), "{told}");
-    assert!(told.ends_with("2 messages; nothing was sent\n"));
+    assert!(told.ends_with("messages that would be sent through: 2; nothing was sent\n"));
 }
 
 #[test]
