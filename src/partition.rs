@@ -16,7 +16,8 @@
 //!
 //! An input on which the engine panics is set aside ([`Quarantine`]) before the run ends. When it
 //! comes again, the next run gives the engine [`Event::Poisoned`] in its place, an input like any
-//! other: it becomes a refusal and an alert, is acknowledged, and the line goes on.
+//! other: it becomes a refusal and an alert, is acknowledged, and the line goes on. What stands in
+//! the journal was applied, and is replayed as it was, whatever became of the same bytes since.
 //!
 //! When no more than the reserve of the journal is left, messages wait, unacknowledged, and the
 //! engine is told so by an input ([`Event::Intake`]), because a patient whose messages we do not

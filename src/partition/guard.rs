@@ -8,6 +8,7 @@
 //! Before an input applies, what time has made due happens. That is done here as an input of its
 //! own, which is not journaled: it leads to the same, and a panic of it blames nobody.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
@@ -16,6 +17,7 @@ use super::{Error, Quarantine};
 use crate::engine::input::{Event, Input, Poisoned};
 use crate::engine::output::{Output, Reply};
 use crate::engine::{self, State};
+use crate::position::MessageId;
 
 /// What takes the state on by one input: [`engine::apply`], but for tests that plant a fault.
 pub type Apply = fn(&mut State, &Input, &mut Vec<Output>) -> Option<Reply>;
@@ -57,26 +59,25 @@ impl Guard {
         Self { apply, quarantine }
     }
 
-    /// The event as the engine is to be given it: what is set aside, as refused unread.
+    /// What comes, as the engine is to be given it: what is set aside, as refused unread.
     pub(super) fn screen(&self, event: Event) -> Event {
-        if !self.refuses(&event) {
-            return event;
+        if self.quarantine.holds(&event) { refused_unread(event) } else { event }
+    }
+
+    /// An entry of the journal, as the engine is to be given it. What was applied once is applied
+    /// again, whatever became of the same content later (V3), but for an entry on which the engine
+    /// has panicked in a replay.
+    pub(super) fn screen_entry<'i>(&self, entry: MessageId, input: &'i Input) -> Cow<'i, Input> {
+        if !self.quarantine.holds_entry(entry) {
+            return Cow::Borrowed(input);
         }
-        match event {
-            Event::Publish(publish) => Event::Poisoned(Poisoned::Publish(publish)),
-            Event::Command(command) => Event::Poisoned(Poisoned::Command(command)),
-            own => own,
-        }
+        let event = refused_unread(input.event.clone());
+        Cow::Owned(Input { received_at: input.received_at, event })
     }
 
     /// How many inputs are set aside.
     pub(super) fn set_aside(&self) -> usize {
         self.quarantine.len()
-    }
-
-    /// Whether the event is set aside.
-    pub(super) fn refuses(&self, event: &Event) -> bool {
-        self.quarantine.holds(event)
     }
 
     /// Takes the state on by one input, as [`engine::apply`] does. After a panic the state is to be
@@ -100,14 +101,40 @@ impl Guard {
             .map_err(|location| Panic { during, location })
     }
 
-    /// Sets the input aside if it is to blame; gives the error with which the run must end.
+    /// Sets aside what came, if it is to blame; gives the error with which the run must end.
     /// Blocking.
     pub(super) fn blame(&mut self, input: &Input, panic: Panic) -> Error {
-        let Panic { during, location } = panic;
-        match during {
-            During::Time => Error::TimePanicked { location },
-            During::Input => self.quarantine.set_aside(input, location),
+        match panic.on_input() {
+            Ok(location) => self.quarantine.set_aside(input, location),
+            Err(error) => error,
         }
+    }
+
+    /// The same of an entry of the journal.
+    pub(super) fn blame_entry(&mut self, entry: MessageId, input: &Input, panic: Panic) -> Error {
+        match panic.on_input() {
+            Ok(location) => self.quarantine.set_aside_entry(entry, input, location),
+            Err(error) => error,
+        }
+    }
+}
+
+impl Panic {
+    /// Where it was, if an input is to blame.
+    fn on_input(self) -> Result<String, Error> {
+        let Self { during, location } = self;
+        match during {
+            During::Time => Err(Error::TimePanicked { location }),
+            During::Input => Ok(location),
+        }
+    }
+}
+
+fn refused_unread(event: Event) -> Event {
+    match event {
+        Event::Publish(publish) => Event::Poisoned(Poisoned::Publish(publish)),
+        Event::Command(command) => Event::Poisoned(Poisoned::Command(command)),
+        own => own,
     }
 }
 
@@ -200,7 +227,7 @@ mod tests {
         assert_eq!(panic.during, During::Time);
         let error = guard.blame(&message(), panic);
         assert!(matches!(error, Error::TimePanicked { .. }), "{error}");
-        assert!(!guard.refuses(&message().event));
+        assert_eq!(guard.set_aside(), 0);
         assert!(guard.apply(&mut State::default(), &message(), &mut Vec::new()).is_ok());
     }
 

@@ -1,11 +1,16 @@
-//! The inputs that are set aside, because the engine panicked on them: their digests, on disk.
+//! The inputs that are set aside, because the engine panicked on them: what they are known by, on
+//! disk.
 //!
-//! Each is a small file named by the digest, in the data directory under `poison/` and the version
-//! of the service that panicked. It stands there before the process ends, so that the next run
-//! knows the input when it comes again: from the broker, from a caller, or from the journal that a
-//! newer engine replays. The digest covers what the engine would break down on again: of a message
-//! its topic, payload and declared encoding, also when it is to be sent through the intake again by
-//! a command; of any other command the action and who asks.
+//! Each is a small file in the data directory, under `poison/` and the version of the service that
+//! panicked. It stands there before the process ends, so that the next run knows the input when it
+//! comes again. What came from the broker or a caller is known by its digest, and the file has that
+//! name. The digest covers what the engine would break down on again: of a message its topic,
+//! payload and declared encoding, also when it is to be sent through the intake again by a command;
+//! of any other command the action and who asks.
+//!
+//! An entry of the journal on which a newer engine panics is known by its place, because its
+//! content says nothing of the others: the same bytes may stand there before it, taken in and
+//! acted upon, and are replayed as they were.
 //!
 //! The file stays: the same bytes would panic again. Another version of the service begins with
 //! nothing set aside, for it may read what this one could not; a message that was refused can then
@@ -14,7 +19,7 @@
 //! The file says for people what happened and when, and never what the input says: no payload, and
 //! no panic's message, which may quote one.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -25,6 +30,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::Error;
 use crate::engine::input::{Action, Event, Input, Publish};
+use crate::position::MessageId;
 
 /// Where in the data directory they are.
 const DIRECTORY: &str = "poison";
@@ -34,10 +40,35 @@ const DRAFT: &str = "draft";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Set aside at most. Each costs a restart, so that whoever sees hundreds of them is past helping
 /// by setting aside one more.
-const DIGESTS_MAX: usize = 1024;
+const SET_ASIDE_MAX: usize = 1024;
+
+/// What is set aside; its text is the name of the file that says so.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum SetAside {
+    /// Whatever comes with this content.
+    Content(Digest),
+    /// One entry of the journal.
+    Entry(MessageId),
+}
+
+impl SetAside {
+    fn parse(name: &str) -> Option<Self> {
+        let entry = || name.parse().ok().map(Self::Entry);
+        Digest::parse(name).map(Self::Content).or_else(entry)
+    }
+}
+
+impl fmt::Display for SetAside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Content(digest) => digest.fmt(f),
+            Self::Entry(entry) => entry.fmt(f),
+        }
+    }
+}
 
 /// SHA-256 of an input.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Digest([u8; 32]);
 
 impl Digest {
@@ -84,7 +115,7 @@ impl fmt::Display for Digest {
 /// What is set aside in a data directory.
 pub struct Quarantine {
     dir: PathBuf,
-    digests: BTreeSet<Digest>,
+    known: HashSet<SetAside>,
 }
 
 impl Quarantine {
@@ -95,51 +126,73 @@ impl Quarantine {
     /// [`Error::Quarantine`] if the disk doesn't say.
     pub fn open(data_dir: &Path) -> Result<Self, Error> {
         let dir = data_dir.join(DIRECTORY).join(VERSION);
-        let digests = match fs::read_dir(&dir) {
+        let known = match fs::read_dir(&dir) {
             Ok(listing) => listing
-                .map(|found| Ok(found?.file_name().to_str().and_then(Digest::parse)))
+                .map(|found| Ok(found?.file_name().to_str().and_then(SetAside::parse)))
                 .filter_map(Result::transpose)
                 .collect::<io::Result<_>>(),
-            Err(missing) if missing.kind() == ErrorKind::NotFound => Ok(BTreeSet::new()),
+            Err(missing) if missing.kind() == ErrorKind::NotFound => Ok(HashSet::new()),
             Err(error) => Err(error),
         };
-        let digests = digests.map_err(Error::quarantine("listing", &dir))?;
-        Ok(Self { dir, digests })
+        let known = known.map_err(Error::quarantine("listing", &dir))?;
+        Ok(Self { dir, known })
     }
 
     /// How many inputs are set aside.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.digests.len()
+        self.known.len()
     }
 
     /// Whether none is.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.digests.is_empty()
+        self.known.is_empty()
     }
 
-    /// Whether the input is set aside. Costs something, about a microsecond for a small message,
+    /// Whether what came is set aside. Costs something, about a microsecond for a small message,
     /// only where anything is.
     pub(super) fn holds(&self, event: &Event) -> bool {
-        !self.is_empty() && Digest::of(event).is_some_and(|digest| self.digests.contains(&digest))
+        let is_known = |digest| self.known.contains(&SetAside::Content(digest));
+        !self.is_empty() && Digest::of(event).is_some_and(is_known)
     }
 
-    /// Sets an input aside, durably, on which the engine panicked at `location`; gives the error
+    /// Whether an entry of the journal is set aside.
+    pub(super) fn holds_entry(&self, entry: MessageId) -> bool {
+        self.known.contains(&SetAside::Entry(entry))
+    }
+
+    /// Sets aside what came, durably, on which the engine panicked at `location`; gives the error
     /// with which the run must end. Blocking, for a few fsyncs.
     pub(super) fn set_aside(&mut self, input: &Input, location: String) -> Error {
+        self.keep(Digest::of(&input.event).map(SetAside::Content), input, location)
+    }
+
+    /// The same of an entry of the journal.
+    pub(super) fn set_aside_entry(
+        &mut self,
+        entry: MessageId,
+        input: &Input,
+        location: String,
+    ) -> Error {
+        let may_be_refused = matches!(input.event, Event::Publish(_) | Event::Command(_));
+        self.keep(may_be_refused.then_some(SetAside::Entry(entry)), input, location)
+    }
+
+    /// `what` is not there of an input of the service's own.
+    fn keep(&mut self, what: Option<SetAside>, input: &Input, location: String) -> Error {
         let kind = input.event.kind();
-        let Some(digest) = Digest::of(&input.event) else {
+        let Some(what) = what else {
             return Error::OwnInputPanicked { kind, location };
         };
-        if self.digests.len() >= DIGESTS_MAX && !self.digests.contains(&digest) {
+        if self.known.len() >= SET_ASIDE_MAX && !self.known.contains(&what) {
             let dir = self.dir.clone();
-            return Error::QuarantineFull { kind, location, dir, max: DIGESTS_MAX };
+            return Error::QuarantineFull { kind, location, dir, max: SET_ASIDE_MAX };
         }
-        let file = self.dir.join(digest.to_string());
-        match write(&self.dir, &file, &describe(input, &location)) {
+        let file = self.dir.join(what.to_string());
+        match write(&self.dir, &file, &describe(what, input, &location)) {
             Ok(()) => {
-                self.digests.insert(digest);
+                self.known.insert(what);
                 Error::Poisoned { kind, location, file }
             }
             Err(source) => Error::quarantine("writing", file)(source),
@@ -148,13 +201,21 @@ impl Quarantine {
 }
 
 /// What people are told.
-fn describe(input: &Input, location: &str) -> String {
+fn describe(what: SetAside, input: &Input, location: &str) -> String {
+    let refused = match what {
+        SetAside::Content(_) => "input, and refuses it unread",
+        SetAside::Entry(_) => "entry of the journal, and replays it as refused unread",
+    };
     let mut text = format!(
-        "Pulseward {VERSION} broke down on this input, and refuses it unread while this file is \
-         here.\nkind: {}\nreceived: {}\npanicked at: {location}\n",
+        "Pulseward {VERSION} broke down on this {refused} while this file is here.\n\
+         kind: {}\nreceived: {}\npanicked at: {location}\n",
         input.event.kind(),
         input.received_at,
     );
+    if let SetAside::Entry(entry) = what {
+        let more = format!("journal: {}\nposition: {}\n", entry.journal_id, entry.position);
+        text.push_str(&more);
+    }
     if let Some(message) = input.event.message() {
         let more = format!("topic: {:?}\nbytes: {}\n", message.topic, message.payload.len());
         text.push_str(&more);
@@ -189,7 +250,7 @@ mod tests {
     use super::*;
     use crate::clock::Timestamp;
     use crate::engine::input::{Command, Encoding, Principal, Publish, Redrive, Role, Sites};
-    use crate::position::{JournalId, MessageId, Partition, Position};
+    use crate::position::{JournalId, Partition, Position};
 
     fn publish() -> Publish {
         Publish {
@@ -230,12 +291,33 @@ mod tests {
         assert!(quarantine.holds(&redrive_of(retained)), "whoever sends it through");
     }
 
-    fn redrive_of(publish: Publish) -> Event {
-        let message = MessageId {
-            journal_id: JournalId::generate(),
+    #[test]
+    fn an_entry_of_the_journal_is_set_aside_for_itself_and_not_for_what_it_says() {
+        let dir = TempDir::new().unwrap();
+        let mut quarantine = Quarantine::open(dir.path()).unwrap();
+        let error = quarantine.set_aside_entry(entry(), &input(publish()), LOCATION.to_owned());
+        let Error::Poisoned { kind: "publish", file, .. } = error else { panic!("{error}") };
+        let text = fs::read_to_string(file).unwrap();
+        let place = format!("\njournal: {}\nposition: 7\n", entry().journal_id);
+        assert!(text.contains(&place) && !text.contains("personal"), "{text}");
+        let quarantine = Quarantine::open(dir.path()).unwrap();
+        assert!(quarantine.holds_entry(entry()) && quarantine.len() == 1);
+        let other = JournalId::generate();
+        assert!(!quarantine.holds_entry(MessageId { position: Position(8), ..entry() }));
+        assert!(!quarantine.holds_entry(MessageId { journal_id: other, ..entry() }));
+        assert!(!quarantine.holds(&Event::Publish(publish())), "it may be taken when it comes");
+    }
+
+    fn entry() -> MessageId {
+        MessageId {
+            journal_id: JournalId(uuid::Uuid::from_u128(9)),
             partition: Partition::FIRST,
             position: Position(7),
-        };
+        }
+    }
+
+    fn redrive_of(publish: Publish) -> Event {
+        let message = entry();
         let (received_at, refused, redrives_stored) = (Timestamp::EPOCH, Vec::new(), 0);
         let redrive = Redrive { message, publish, received_at, refused, redrives_stored };
         let principal =
@@ -265,8 +347,12 @@ mod tests {
         let dir = TempDir::new().unwrap();
         let mut quarantine = Quarantine::open(dir.path()).unwrap();
         let tick = Input { received_at: Timestamp::EPOCH, event: Event::Tick };
-        let error = quarantine.set_aside(&tick, LOCATION.to_owned());
-        assert!(matches!(error, Error::OwnInputPanicked { kind: "tick", .. }), "{error}");
+        for error in [
+            quarantine.set_aside(&tick, LOCATION.to_owned()),
+            quarantine.set_aside_entry(entry(), &tick, LOCATION.to_owned()),
+        ] {
+            assert!(matches!(error, Error::OwnInputPanicked { kind: "tick", .. }), "{error}");
+        }
         assert!(quarantine.is_empty() && fs::read_dir(dir.path()).unwrap().next().is_none());
     }
 
@@ -274,11 +360,12 @@ mod tests {
     fn at_the_bound_no_more_is_set_aside_and_the_error_says_so() {
         let dir = TempDir::new().unwrap();
         let mut quarantine = Quarantine::open(dir.path()).unwrap();
-        quarantine.digests = (0..DIGESTS_MAX)
+        quarantine.known = (0..SET_ASIDE_MAX)
             .map(|number| Digest(Sha256::digest(number.to_be_bytes()).into()))
+            .map(SetAside::Content)
             .collect();
         let error = quarantine.set_aside(&input(publish()), LOCATION.to_owned());
-        assert!(matches!(error, Error::QuarantineFull { max: DIGESTS_MAX, .. }), "{error}");
+        assert!(matches!(error, Error::QuarantineFull { max: SET_ASIDE_MAX, .. }), "{error}");
         assert!(!quarantine.holds(&Event::Publish(publish())));
     }
 

@@ -14,7 +14,7 @@ use crate::engine::input::Input;
 use crate::engine::output::Output;
 use crate::engine::snapshot::{BlobKey, Kind, Restoration};
 use crate::journal::{Checkpoint, Entry, Journal};
-use crate::position::Position;
+use crate::position::{MessageId, Position};
 
 /// Entries read from disk at once.
 const READ_BYTES_MAX: usize = 4 << 20;
@@ -49,8 +49,9 @@ impl Recovered {
 
 /// Restores the checkpoint, if there is one, and replays the journal behind it. Blocking.
 ///
-/// An entry on which the engine panics, though the one that wrote it did not, is set aside as an
-/// input is that arrives: the next start replays it as refused unread.
+/// An entry on which the engine panics, though the one that wrote it did not, is set aside by its
+/// place: the next start replays it as refused unread. What was set aside as it came says nothing of
+/// entries: those of the same content were applied, and are again.
 ///
 /// # Errors
 /// [`Error`] if the disk fails, or holds what this service doesn't understand; and if the engine
@@ -65,10 +66,12 @@ pub fn recover(
         None => Recovered::nothing(guard),
     };
     let restored = recovered.position;
+    let (journal_id, partition) = (journal.journal_id(), journal.partition());
     let mut differing = 0_u64;
     while recovered.position < journal.last() {
         for entry in journal.read(recovered.position, READ_BYTES_MAX)? {
-            let outputs = replay(&mut recovered, &entry.input)?;
+            let id = MessageId { journal_id, partition, position: entry.position };
+            let outputs = replay(&mut recovered, id, &entry.input)?;
             differing += u64::from(outputs != entry.outputs);
             recovered.told.follow(&entry.outputs);
             recovered.position = entry.position;
@@ -86,18 +89,18 @@ pub fn recover(
     Ok(recovered)
 }
 
-/// Applies an input of the journal; gives what it leads to now.
-fn replay(recovered: &mut Recovered, input: &Input) -> Result<Vec<Output>, Error> {
+/// Applies an entry of the journal; gives what it leads to now.
+fn replay(
+    recovered: &mut Recovered,
+    entry: MessageId,
+    input: &Input,
+) -> Result<Vec<Output>, Error> {
     let Recovered { guard, state, .. } = recovered;
-    let refused = guard.refuses(&input.event).then(|| Input {
-        received_at: input.received_at,
-        event: guard.screen(input.event.clone()),
-    });
-    let input = refused.as_ref().unwrap_or(input);
+    let input = guard.screen_entry(entry, input);
     let mut outputs = Vec::new();
-    match guard.apply(state, input, &mut outputs) {
+    match guard.apply(state, &input, &mut outputs) {
         Ok(_) => Ok(outputs),
-        Err(panic) => Err(guard.blame(input, panic)),
+        Err(panic) => Err(guard.blame_entry(entry, &input, panic)),
     }
 }
 

@@ -14,10 +14,11 @@ use crate::clock::SystemClock;
 use crate::engine::alerts::Phase;
 use crate::engine::input::{Action, Input, Intake, Poisoned, Principal, Publish, Role, Sites};
 use crate::engine::output::{Output, Refusal, RejectReason};
+use crate::engine::query::{self, Query, Question};
 use crate::engine::{self, State};
 use crate::journal::memory::{self, Memory};
 use crate::journal::{self, Entry, Follower};
-use crate::vitals::SiteId;
+use crate::vitals::{DeviceId, SiteId};
 
 /// Everything at once.
 const READ_BYTES_MAX: usize = 16 << 20;
@@ -236,6 +237,66 @@ async fn an_entry_on_which_a_newer_engine_panics_is_replayed_as_refused() {
     let entries = data.entries();
     let is_refused = |entry: &&Arc<Entry>| matches!(entry.input.event, Event::Poisoned(_));
     assert_eq!(entries.iter().filter(is_refused).count(), 0, "what stands there stays");
+}
+
+/// An engine that breaks down on the messages of a device that it knows.
+fn faulty_on_what_it_knows(
+    state: &mut State,
+    input: &Input,
+    outputs: &mut Vec<Output>,
+) -> Option<Reply> {
+    let principal = create_site("anna").principal;
+    let question = Question::DeviceReport(DeviceId::new("watch-1").unwrap());
+    let is_known = query::answer(state, &Query { principal, question }).is_ok();
+    assert!(!(is_known && matches!(input.event, Event::Publish(_))), "it knows too much");
+    engine::apply(state, input, outputs)
+}
+
+/// All that is in a state.
+fn everything(mut state: State) -> Vec<Vec<u8>> {
+    let mut captured = vec![state.begin_snapshot()];
+    captured.extend(state.capture(usize::MAX));
+    captured.iter().map(|row| row.encode().1).collect()
+}
+
+#[tokio::test]
+async fn what_was_taken_before_is_replayed_as_it_was_though_the_same_bytes_are_set_aside_now() {
+    let data = Data::new();
+    let ended = data.run(faulty_on_what_it_knows, async |inlets, handle| {
+        let (answer, answered) = oneshot::channel();
+        let first = Work { completion: Completion::Answer(answer), ..message("twice") };
+        inlets.deliveries.send(first).await.unwrap();
+        // A message has no answer: whoever waits for one is let go after the commit.
+        answered.await.unwrap_err();
+        handle.submit(create_site("anna")).await.unwrap().unwrap();
+        handle.submit(create_device()).await.unwrap().unwrap();
+        inlets.deliveries.send(message("twice")).await.unwrap();
+    });
+    assert_set_aside(ended.await);
+
+    let settings = data.settings();
+    let opened = journal::open(&settings).unwrap();
+    let guard = Guard::with(faulty_on_what_it_knows, Quarantine::open(&settings.dir).unwrap());
+    let recovered = recover(&opened.journal, opened.checkpoint, guard).unwrap();
+    let mut state = State::default();
+    for entry in opened.journal.read(Position::START, READ_BYTES_MAX).unwrap() {
+        let mut outputs = Vec::new();
+        engine::apply(&mut state, &entry.input, &mut outputs);
+        assert_eq!(outputs, entry.outputs);
+    }
+    assert!(everything(recovered.state) == everything(state), "as if nothing were set aside");
+    drop(opened.journal);
+    drop(opened.writer);
+
+    data.run_messages(faulty_on_what_it_knows, &["twice"]).await.unwrap();
+    assert_eq!(data.messages(), (vec!["twice".to_owned()], vec!["twice".to_owned()]));
+    assert_eq!(data.told(), [Phase::Start, Phase::End], "of the one that came again");
+}
+
+fn create_device() -> Command {
+    let site = SiteId::new("north").unwrap();
+    let action = Action::CreateDevice { device: DeviceId::new("watch-1").unwrap(), site };
+    Command { action, ..create_site("anna") }
 }
 
 /// More than 95 % of what the journal in memory may take, and less.
