@@ -40,6 +40,7 @@ mod timers;
 
 pub use self::state::State;
 
+use self::admit::Arriving;
 use self::alerts::reconcile;
 use self::decode::{Batch, Refused};
 use self::input::{Encoding, Event, Input, Publish};
@@ -166,7 +167,8 @@ fn admit_batch(
     status::watch_clock(state, device, &batch, now, outputs);
     let (boot_id, first_seq) = (batch.boot_id, batch.first_seq);
     let (want_verdict, encoding) = (batch.want_verdict, batch.encoding);
-    let tally = admit::admit(state, device, batch, &publish.payload, now, outputs);
+    let arriving = Arriving { batch, payload: &publish.payload, again: None };
+    let tally = admit::admit(state, device, arriving, now, outputs);
     reject_readings(publish, &tally.refused, outputs);
     if !want_verdict && tally.refused.is_empty() {
         return;

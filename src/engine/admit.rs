@@ -99,18 +99,33 @@ pub(super) struct Tally {
     pub(super) refused: Vec<(u32, RejectReason, String)>,
 }
 
-/// Admits what counts of a batch from a known device. An unnumbered batch is recognised by its
-/// payload too.
+/// A batch on its way in.
+pub(super) struct Arriving<'m> {
+    /// The batch.
+    pub(super) batch: Batch,
+    /// The message as it came: an unnumbered batch is recognised by it too.
+    pub(super) payload: &'m [u8],
+    /// What is known of it, if it came before and is sent through again.
+    pub(super) again: Option<Again>,
+}
+
+/// What is known of a batch that is sent through again. It tells what was measured, and nothing of
+/// how its device is now.
+pub(super) struct Again {
+    /// When it came.
+    pub(super) received_at: Timestamp,
+}
+
+/// Admits what counts of a batch from a known device.
 pub(super) fn admit(
     state: &mut State,
     device: DeviceKey,
-    batch: Batch,
-    payload: &[u8],
+    arriving: Arriving<'_>,
     now: Timestamp,
     outputs: &mut Vec<Output>,
 ) -> Tally {
-    let mode = batch.mode;
-    let Placing { placed, tally, told } = place::place_all(state, device, batch, payload, now);
+    let mode = arriving.batch.mode;
+    let Placing { placed, tally, told } = place::place_all(state, device, arriving, now);
     for run in placed.chunk_by(|one, other| one.binding == other.binding) {
         let wearing = Wearing::of(state, device, run[0].binding, mode);
         state.with_patient(wearing.patient, now, outputs, |patient, cx| {

@@ -20,9 +20,9 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::admit::{self, Tally};
+use super::admit::{self, Again, Arriving, Tally};
 use super::decode::{self, Batch, Refused};
-use super::input::{Principal, Publish, Redrive, RefusedSpan, Sites};
+use super::input::{Principal, Redrive, RefusedSpan, Sites};
 use super::output::{Done, Output, RedrivenMessage, Refusal, Reject, Reply};
 use super::state::State;
 use super::{find_device, reject, reject_readings};
@@ -91,8 +91,8 @@ pub(super) fn execute(
     let number = state.general.redrives.remember(redrive.message, now);
     let begun = outputs.len();
     let told = match opened {
-        Ok((device, batch)) => {
-            let tally = admit(state, &redrive.publish, device, batch, now, outputs);
+        Ok((device, opened)) => {
+            let tally = admit(state, redrive, device, opened, now, outputs);
             RedrivenMessage {
                 message: redrive.message,
                 number,
@@ -177,6 +177,7 @@ impl Opened {
         for reading in &mut batch.readings {
             reading.historical = true;
         }
+        batch.sent_at = None;
         let left = batch.readings.len() + batch.refused.len();
         let admitted = total - u32::try_from(left).unwrap_or(total);
         Ok(Self { batch, admitted })
@@ -185,15 +186,18 @@ impl Opened {
 
 fn admit(
     state: &mut State,
-    publish: &Publish,
+    redrive: &Redrive,
     device: DeviceKey,
     opened: Opened,
     now: Timestamp,
     outputs: &mut Vec<Output>,
 ) -> Tally {
-    let mut tally = admit::admit(state, device, opened.batch, &publish.payload, now, outputs);
-    tally.duplicate += opened.admitted;
-    reject_readings(publish, &tally.refused, outputs);
+    let Opened { batch, admitted } = opened;
+    let again = Some(Again { received_at: redrive.received_at });
+    let arriving = Arriving { batch, payload: &redrive.publish.payload, again };
+    let mut tally = admit::admit(state, device, arriving, now, outputs);
+    tally.duplicate += admitted;
+    reject_readings(&redrive.publish, &tally.refused, outputs);
     tally
 }
 

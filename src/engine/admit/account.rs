@@ -25,7 +25,7 @@ use super::newest::{Newest, Order};
 use super::sequences::{Known, Sequences, Standing, Unusual};
 use super::skew::Skew;
 use super::unnumbered::{Unnumbered, digest};
-use super::{Tally, place};
+use super::{Again, Tally, place};
 use crate::clock::Timestamp;
 use crate::engine::decode::{Batch, Decoded};
 use crate::engine::output::{DeviceSequences, IntakeCounts, SequenceEvents};
@@ -80,8 +80,19 @@ pub(super) struct Visit {
     now: Timestamp,
     sent_at: Option<Timestamp>,
     unknown_fields: u64,
+    /// If it came before and is sent through again.
+    again: Option<Again>,
     recognise: Recognise,
     events: SequenceEvents,
+}
+
+/// What a message adds to an account.
+struct Addition {
+    events: SequenceEvents,
+    rejected: u64,
+    now: Timestamp,
+    /// When it came: before now only if it is sent through again.
+    came_at: Timestamp,
 }
 
 /// By what a batch's readings are recognised.
@@ -109,7 +120,13 @@ impl Visit {
 
 impl Account {
     /// Looks a batch up.
-    pub(super) fn open(&self, batch: &Batch, payload: &[u8], now: Timestamp) -> Visit {
+    pub(super) fn open(
+        &self,
+        batch: &Batch,
+        payload: &[u8],
+        again: Option<Again>,
+        now: Timestamp,
+    ) -> Visit {
         let recognise = if batch.boot_id == 0 {
             let digest = digest(payload);
             let known = self.unnumbered.as_deref();
@@ -123,7 +140,7 @@ impl Account {
         let events = SequenceEvents::default();
         let Batch { boot_id, sent_at, .. } = *batch;
         let unknown_fields = u64::from(batch.unknown_fields);
-        Visit { boot_id, now, sent_at, unknown_fields, recognise, events }
+        Visit { boot_id, now, sent_at, unknown_fields, again, recognise, events }
     }
 
     /// Whether a reading has come before.
@@ -174,29 +191,45 @@ impl Account {
     ) -> Option<DeviceSequences> {
         let unusual = self.settle(&mut visit, tally);
         visit.events.duplicate = tally.duplicate;
-        visit.events.restarted = u32::from(unusual.is_restarted);
         visit.events.gap = u32::try_from(unusual.gaps).unwrap_or(u32::MAX);
-        if unusual.is_restarted {
+        if visit.again.is_none() {
+            visit.events.restarted = u32::from(unusual.is_restarted);
+            self.heed(&visit, unusual.is_restarted, is_listening);
+        }
+        self.counts.gap_overflow += unusual.overflows;
+        self.counts.unknown_field += visit.unknown_fields;
+        let Visit { events, now, again, .. } = visit;
+        let rejected = tally.refused.len() as u64;
+        let came_at = again.map_or(now, |again| again.received_at);
+        self.conclude(Addition { events, rejected, now, came_at }, device)
+    }
+
+    /// What a message says of how its device is now.
+    fn heed(&mut self, visit: &Visit, is_restarted: bool, is_listening: bool) {
+        self.seen_at = visit.now;
+        if is_restarted {
             // A device that starts anew may have set its clock anew.
             self.skew = Skew::default();
         }
         if let Some(sent_at) = visit.sent_at.filter(|_| is_listening) {
             self.skew.note(sent_at, visit.now);
         }
-        self.counts.gap_overflow += unusual.overflows;
-        self.counts.unknown_field += visit.unknown_fields;
-        let rejected = tally.refused.len() as u64;
-        self.conclude(visit.events, rejected, visit.now, device)
     }
 
     /// A whole message of the device was refused.
     pub(super) fn refuse(&mut self, now: Timestamp, device: DeviceKey) -> Option<DeviceSequences> {
-        self.conclude(SequenceEvents::default(), 1, now, device)
+        self.add(1, now, device)
     }
 
     /// Something else came from the device.
     pub(super) fn see(&mut self, now: Timestamp, device: DeviceKey) -> Option<DeviceSequences> {
-        self.conclude(SequenceEvents::default(), 0, now, device)
+        self.add(0, now, device)
+    }
+
+    fn add(&mut self, rejected: u64, now: Timestamp, device: DeviceKey) -> Option<DeviceSequences> {
+        self.seen_at = now;
+        let events = SequenceEvents::default();
+        self.conclude(Addition { events, rejected, now, came_at: now }, device)
     }
 
     /// Remembers what need not come again.
@@ -216,28 +249,18 @@ impl Account {
         }
     }
 
-    fn conclude(
-        &mut self,
-        events: SequenceEvents,
-        rejected: u64,
-        now: Timestamp,
-        device: DeviceKey,
-    ) -> Option<DeviceSequences> {
-        self.seen_at = now;
+    fn conclude(&mut self, addition: Addition, device: DeviceKey) -> Option<DeviceSequences> {
+        let Addition { events, rejected, now, .. } = addition;
         self.counts.add(&events, rejected);
         self.untold = self.untold.saturating_add(events.in_order);
         let in_order_only = SequenceEvents { in_order: events.in_order, ..Default::default() };
         let is_unusual = rejected > 0 || events != in_order_only;
         let is_due = self.told_at == Timestamp::MIN || now.since(self.told_at) >= TELL_EVERY;
-        (is_unusual || is_due).then(|| self.tell(events, now, device))
+        (is_unusual || is_due).then(|| self.tell(&addition, device))
     }
 
-    fn tell(
-        &mut self,
-        events: SequenceEvents,
-        now: Timestamp,
-        device: DeviceKey,
-    ) -> DeviceSequences {
+    fn tell(&mut self, addition: &Addition, device: DeviceKey) -> DeviceSequences {
+        let Addition { events, now, came_at, .. } = *addition;
         self.told_at = now;
         let in_order = std::mem::take(&mut self.untold);
         let (boot_id, highest_seq) = self.sequences.highest();
@@ -248,7 +271,8 @@ impl Account {
             missing: self.sequences.missing_count(),
             counts: self.counts,
             events: SequenceEvents { in_order, ..events },
-            last_seen_at: now,
+            // Of a device that was not known when it sent, nothing else is known.
+            last_seen_at: self.last_seen_at().unwrap_or(came_at),
             clock_skew_ms: self.skew.estimate_ms(),
         }
     }
@@ -328,7 +352,7 @@ mod tests {
 
     fn take(account: &mut Account, batch: &Batch) {
         let now = Timestamp::from_seconds(1_800_000_000);
-        let mut visit = account.open(batch, &[], now);
+        let mut visit = account.open(batch, &[], None, now);
         for reading in &batch.readings {
             if !account.is_duplicate(&visit, reading) {
                 account.note(&mut visit, reading);

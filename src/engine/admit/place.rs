@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use super::account::Visit;
-use super::{CLOCK_AHEAD_MAX, Device, Tally};
+use super::{Arriving, CLOCK_AHEAD_MAX, Device, Tally};
 use crate::clock::Timestamp;
-use crate::engine::decode::{Batch, Decoded};
+use crate::engine::decode::Decoded;
 use crate::engine::output::{DeviceSequences, Quality, RejectReason};
 use crate::engine::state::State;
 use crate::vitals::{AbsentReason, DeviceKey, Quantity, Value, Vital};
@@ -24,14 +24,13 @@ pub(super) struct Placing {
 pub(super) fn place_all(
     state: &mut State,
     device: DeviceKey,
-    batch: Batch,
-    payload: &[u8],
+    Arriving { batch, payload, again }: Arriving<'_>,
     now: Timestamp,
 ) -> Placing {
     let retention = state.general.settings.retention;
     let is_listening = !state.general.attention.is_still();
     let row = state.devices.get_mut(device.index()).expect("the caller looked it up");
-    let mut visit = row.account.open(&batch, payload, now);
+    let mut visit = row.account.open(&batch, payload, again, now);
     for (index, reason, _) in &batch.refused {
         visit.refuse(batch.first_seq + u64::from(*index), is_final(*reason));
     }

@@ -33,6 +33,14 @@ const fn span(first: u32, count: u32) -> RefusedSpan {
     RefusedSpan { first, count }
 }
 
+/// The account of a device, if it is told.
+fn account(outputs: &[Output]) -> Option<&DeviceSequences> {
+    outputs.iter().find_map(|output| match output {
+        Output::DeviceSequences(account) => Some(&**account),
+        _ => None,
+    })
+}
+
 fn unnumbered(readings: Vec<proto::Reading>) -> proto::ReadingBatch {
     proto::ReadingBatch { boot_id: 0, ..numbered(0, readings) }
 }
@@ -197,13 +205,43 @@ fn what_the_message_says_of_its_clock_and_gateway_is_left_aside() {
     let mut ward = Ward::with(vec![rule]);
     ward.enroll(1);
     ward.enroll(2);
+    let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
     ward.now += 86_400;
-    let sent_at = Some(prost_types::Timestamp { seconds: BEGIN, nanos: 0 });
-    let gateway = device(2).to_string();
-    let batch = proto::ReadingBatch { sent_at, gateway, ..numbered(0, beats(BEGIN, &[80])) };
-    let (_, outputs) = ward.redrive(redrive(1, &batch, &[]));
-    assert_eq!((readings(&outputs).len(), phases(&outputs)), (1, vec![]));
+    let now = ward.now;
+    let present = numbered(100, vec![heart_rate(now, 70)]);
+    ward.publish(1, &proto::ReadingBatch { sent_at: at(now - 2), ..present });
+    let before = ward.report(1);
+    assert_eq!(before.clock_skew_ms, Some(-2000));
+    ward.now += 60;
+    let sent_at = at(ward.now + 20);
+    let batch = numbered(0, beats(BEGIN, &[80]));
+    // Of a start that was not heard of: before the present one, and after it.
+    for boot_id in [6, 8] {
+        let gateway = device(2).to_string();
+        let batch = proto::ReadingBatch { boot_id, sent_at, gateway, ..batch.clone() };
+        let (_, outputs) = ward.redrive(redrive(boot_id, &batch, &[]));
+        assert_eq!((readings(&outputs).len(), phases(&outputs)), (1, vec![]));
+        // A minute passes: the account is told.
+        ward.now += 60;
+        let told = account(&outputs).expect("it is due");
+        assert_eq!((Some(told.last_seen_at), told.counts.restarted), (before.last_seen_at, 0));
+    }
     assert!(ward.state.behind.is_empty());
+    let after = ward.report(1);
+    assert_eq!(after.last_seen_at, before.last_seen_at);
+    assert_eq!((after.clock_skew_ms, after.counts.restarted), (Some(-2000), 0));
+    assert_eq!(after.counts.accepted, 3);
+}
+
+#[test]
+fn a_device_that_was_unknown_when_it_sent_has_not_been_seen_since() {
+    let mut ward = Ward::new();
+    ward.enroll(1);
+    ward.now += 86_400;
+    let (_, outputs) = ward.redrive(redrive(1, &numbered(0, beats(BEGIN, &[80])), &[]));
+    let told = account(&outputs).map(|told| told.last_seen_at);
+    assert_eq!(told, Some(Timestamp::from_seconds(BEGIN)), "when the message came");
+    assert_eq!(ward.report(1).last_seen_at, None);
 }
 
 #[test]
