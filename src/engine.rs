@@ -195,7 +195,8 @@ fn admit_batch(
     })));
 }
 
-/// The refusals of single readings; beyond so many, one that stands for the others.
+/// The refusals of single readings. Beyond so many one stands for all others that are final, and
+/// one for those that are not: a redrive must know which numbers count as come for that alone.
 fn reject_readings(
     publish: &Publish,
     refused: &[(u32, RejectReason, String)],
@@ -205,12 +206,22 @@ fn reject_readings(
     for (index, reason, detail) in listed {
         outputs.push(reject(publish, Some(*index), (*reason, detail.clone())));
     }
-    if let [(index, reason, _), ..] = rest {
-        let detail = format!("{} readings of the batch from here on", rest.len());
-        let count = u32::try_from(rest.len()).unwrap_or(u32::MAX);
-        let (topic, index, reason) = (publish.topic.clone(), Some(*index), *reason);
-        outputs.push(Output::Reject(Box::new(Reject { topic, index, reason, detail, count })));
+    let (settled, open): (Vec<_>, Vec<_>) =
+        rest.iter().partition(|(_, reason, _)| admit::is_final(*reason));
+    for others in [settled, open] {
+        outputs.extend(reject_together(publish, &others));
     }
+}
+
+fn reject_together(publish: &Publish, refused: &[&(u32, RejectReason, String)]) -> Option<Output> {
+    let (index, reason, detail) = refused.first()?;
+    let (topic, index, reason) = (publish.topic.clone(), Some(*index), *reason);
+    let detail = match refused {
+        [_] => bounded(detail.clone()),
+        _ => format!("{} readings of the batch from here on", refused.len()),
+    };
+    let count = u32::try_from(refused.len()).unwrap_or(u32::MAX);
+    Some(Output::Reject(Box::new(Reject { topic, index, reason, detail, count })))
 }
 
 /// No detail is longer than what `reading.proto` promises to devices with fixed buffers.

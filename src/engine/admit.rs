@@ -29,7 +29,9 @@ use serde::{Deserialize, Serialize};
 
 use self::account::Account;
 use self::place::Placing;
+pub(super) use self::place::is_final;
 use self::take::Wearing;
+pub(super) use self::unnumbered::digest;
 use super::decode::Batch;
 use super::output::{BindingRow, DeviceRow, Output, RejectReason};
 use super::state::State;
@@ -114,6 +116,9 @@ pub(super) struct Arriving<'m> {
 pub(super) struct Again {
     /// When it came.
     pub(super) received_at: Timestamp,
+    /// Its readings, by their places and ascending, that were refused for what they are: that their
+    /// numbers or their payload have come means just this.
+    pub(super) forgiven: Vec<u32>,
 }
 
 /// Admits what counts of a batch from a known device.

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::alerts::{Alert, AlertId};
+use super::output::RejectReason;
 use super::profile::{Eligibility, Profile};
 use crate::clock::Timestamp;
 use crate::position::MessageId;
@@ -316,13 +317,17 @@ pub struct Redrive {
 }
 
 /// Readings of a message that were refused. Where there are as many of them from `first` on as the
-/// message has readings, or only one, it is known which; else only that there were so many.
+/// message has readings, or only one, it is known which; else only that there were so many. All of
+/// them were refused for what they are, or all of them may be admitted once something else is put
+/// right: which, the reason tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedSpan {
     /// The first of them, by its place in the message.
     pub first: u32,
     /// How many.
     pub count: u32,
+    /// Why the first of them was.
+    pub reason: RejectReason,
 }
 
 /// What a clinician does with an alert. A revision is that of the alert as it was seen.

@@ -252,14 +252,15 @@ pub struct Reject {
     pub reason: RejectReason,
     /// What exactly, for the gateway's maker. Never a vital's value or a patient's id.
     pub detail: String,
-    /// How many readings it stands for. More than one only in the last refusal of a message that
-    /// has more than [`Reject::LISTED_MAX`].
+    /// How many readings it stands for. More than one only in the last refusals of a message that
+    /// has more than [`Reject::LISTED_MAX`]: one for those that were refused for what they are, and
+    /// one for those that may be admitted later.
     pub count: u32,
 }
 
 impl Reject {
-    /// Refusals of one message that are listed one by one; the rest becomes one more. Bounds what
-    /// a small message of many bad readings leaves behind.
+    /// Refusals of one message that are listed one by one; the rest becomes two more at most.
+    /// Bounds what a small message of many bad readings leaves behind.
     pub const LISTED_MAX: usize = 100;
 }
 

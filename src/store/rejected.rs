@@ -103,7 +103,8 @@ impl RejectedMessage {
     #[must_use]
     pub fn refused_spans(&self) -> Vec<RefusedSpan> {
         let span = |refusal: &StoredRefusal| {
-            Some(RefusedSpan { first: refusal.index?, count: refusal.count })
+            let StoredRefusal { count, reason, .. } = *refusal;
+            Some(RefusedSpan { first: refusal.index?, count, reason })
         };
         self.refusals.iter().filter_map(span).collect()
     }
@@ -336,7 +337,7 @@ mod tests {
         let refusals: Vec<_> = filled.messages.iter().map(|it| it.refusals.len()).collect();
         assert_eq!(refusals, [2, 1]);
         let spans = filled.messages[0].refused_spans();
-        let span = |first| RefusedSpan { first, count: 1 };
+        let span = |first| RefusedSpan { first, count: 1, reason: RejectReason::TooOld };
         assert_eq!((spans, filled.messages[1].refused_spans()), (vec![span(1), span(4)], vec![]));
         let next = RejectedQuery { page_token: filled.next_page_token, ..query() };
         assert_eq!(Page::of(&next).expect("a page").after, Some(raw(3, None).key));

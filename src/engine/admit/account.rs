@@ -116,6 +116,12 @@ impl Visit {
             settled.push(sequence);
         }
     }
+
+    /// Whether a reading counts as come only because it was refused.
+    fn forgives(&self, reading: &Decoded) -> bool {
+        let forgives = |again: &Again| again.forgiven.binary_search(&reading.index).is_ok();
+        self.again.as_ref().is_some_and(forgives)
+    }
 }
 
 impl Account {
@@ -145,9 +151,10 @@ impl Account {
 
     /// Whether a reading has come before.
     pub(super) fn is_duplicate(&self, visit: &Visit, reading: &Decoded) -> bool {
+        let is_forgiven = visit.forgives(reading);
         match &visit.recognise {
-            Recognise::Numbers { known, .. } => known.contains(reading.sequence),
-            Recognise::Identities { is_repeated: true, .. } => true,
+            Recognise::Numbers { known, .. } => !is_forgiven && known.contains(reading.sequence),
+            Recognise::Identities { is_repeated: true, .. } if !is_forgiven => true,
             Recognise::Identities { .. } => {
                 self.order(reading) == Order::Same
                     || self.unnumbered.as_deref().is_some_and(|known| known.contains(reading))

@@ -96,7 +96,7 @@ pub(super) fn doubt_impossible_panels(placed: &mut [Placed]) {
 
 /// Whether a reading refused for this reason is refused whenever it comes again. The others may
 /// be admitted later: once the device is bound, or its time has come.
-pub(super) const fn is_final(reason: RejectReason) -> bool {
+pub(in crate::engine) const fn is_final(reason: RejectReason) -> bool {
     !matches!(
         reason,
         RejectReason::UnknownDevice

@@ -47,7 +47,7 @@ fn identity(reading: &Decoded) -> Identity {
 }
 
 /// The digest by which a message is recognised.
-pub(super) fn digest(payload: &[u8]) -> u128 {
+pub(in crate::engine) fn digest(payload: &[u8]) -> u128 {
     xxhash_rust::xxh3::xxh3_128(payload)
 }
 

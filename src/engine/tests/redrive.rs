@@ -29,8 +29,22 @@ fn redrive(position: u64, batch: &proto::ReadingBatch, refused: &[(u32, u32)]) -
     }
 }
 
+/// Refused for what may be put right.
 const fn span(first: u32, count: u32) -> RefusedSpan {
-    RefusedSpan { first, count }
+    RefusedSpan { first, count, reason: RejectReason::UnboundDevice }
+}
+
+/// Which parts of a message were refused, as the store tells it.
+fn refused_spans(outputs: &[Output]) -> Vec<RefusedSpan> {
+    outputs
+        .iter()
+        .filter_map(refusal)
+        .map(|it| RefusedSpan {
+            first: it.index.expect("in parts"),
+            count: it.count,
+            reason: it.reason,
+        })
+        .collect()
 }
 
 /// The account of a device, if it is told.
@@ -39,6 +53,13 @@ fn account(outputs: &[Output]) -> Option<&DeviceSequences> {
         Output::DeviceSequences(account) => Some(&**account),
         _ => None,
     })
+}
+
+fn refusal(output: &Output) -> Option<&Reject> {
+    match output {
+        Output::Reject(reject) => Some(reject),
+        _ => None,
+    }
 }
 
 fn unnumbered(readings: Vec<proto::Reading>) -> proto::ReadingBatch {
@@ -59,6 +80,21 @@ impl Ward {
 
     fn redrive(&mut self, redrive: Redrive) -> (Reply, Vec<Output>) {
         self.redrive_as(Role::DeviceAdmin, Sites::All, redrive)
+    }
+
+    /// Readings are refused as too old after so many seconds.
+    fn keep_for(&mut self, seconds: u64) {
+        let retention = Duration::from_secs(seconds);
+        self.apply(Event::Settings(Settings { retention, ..Settings::default() }));
+    }
+
+    /// The device sends a batch of which something is refused, and then that is sent through again
+    /// by a service that keeps more.
+    fn refuse_and_redrive(&mut self, batch: &proto::ReadingBatch) -> (Reply, Vec<Output>) {
+        self.keep_for(60);
+        let refused = refused_spans(&self.publish(1, batch));
+        self.keep_for(86_400);
+        self.redrive(Redrive { refused, ..redrive(1, batch, &[]) })
     }
 }
 
@@ -141,6 +177,115 @@ fn refusals_too_many_to_be_listed_go_through_where_it_is_known_which_they_are() 
     let numbers = proto::ReadingBatch { boot_id: 7, ..from(300) };
     let (reply, _) = ward.redrive(redrive(3, &numbers, &spans((100, 150))));
     assert_eq!(counts(&reply), (300, 0, 0), "the numbers tell");
+}
+
+#[test]
+fn what_was_too_old_goes_through_once_more_is_kept_although_its_number_counts_as_come() {
+    for boot_id in [7, 0] {
+        let mut ward = Ward::new();
+        ward.enroll(1);
+        ward.now += 100;
+        let young = heart_rate(ward.now, 81);
+        let batch = [beats(BEGIN, &[80]), vec![young]].concat();
+        let batch = proto::ReadingBatch { boot_id, ..numbered(0, batch) };
+        let (reply, outputs) = ward.refuse_and_redrive(&batch);
+        assert_eq!(counts(&reply), (1, 1, 0), "boot {boot_id}");
+        assert_eq!(since_begin(readings(&outputs)[0].measured_at), 0);
+        assert_eq!(readings(&ward.publish(1, &batch)).len(), 0, "the device's own resend");
+        // Told when it came a second time, and so refused in two messages.
+        let too_old = RefusedSpan { reason: RejectReason::TooOld, ..span(0, 1) };
+        let copy = Redrive { refused: vec![too_old], ..redrive(2, &batch, &[]) };
+        assert_eq!(counts(&ward.redrive(copy).0), (0, 2, 0), "boot {boot_id}");
+    }
+}
+
+#[test]
+fn a_copy_of_what_went_through_is_known_long_after_also_without_numbers() {
+    let mut ward = Ward::new();
+    ward.enroll(1);
+    ward.now += 100;
+    let batch = unnumbered(beats(BEGIN, &[80]));
+    let (reply, _) = ward.refuse_and_redrive(&batch);
+    assert_eq!(counts(&reply), (1, 0, 0));
+    ward.now += 3600;
+    let newer = heart_rate(ward.now, 80);
+    ward.publish(1, &unnumbered(vec![newer]));
+    let too_old = RefusedSpan { reason: RejectReason::TooOld, ..span(0, 1) };
+    let copy = Redrive { refused: vec![too_old], ..redrive(2, &batch, &[]) };
+    assert_eq!(counts(&ward.redrive(copy).0), (0, 1, 0));
+}
+
+#[test]
+fn what_is_refused_finally_again_may_go_through_later() {
+    let mut ward = Ward::new();
+    ward.enroll(1);
+    ward.now += 100;
+    let batch = numbered(0, beats(BEGIN, &[80]));
+    ward.keep_for(60);
+    let refused = refused_spans(&ward.publish(1, &batch));
+    let (reply, outputs) = ward.redrive(Redrive { refused, ..redrive(1, &batch, &[]) });
+    assert_eq!(counts(&reply), (0, 0, 1));
+    ward.keep_for(86_400);
+    let refused = refused_spans(&outputs);
+    let (reply, _) = ward.redrive(Redrive { refused, ..redrive(2, &batch, &[]) });
+    assert_eq!(counts(&reply), (1, 0, 0));
+}
+
+#[test]
+fn many_that_were_too_old_go_through_where_it_is_known_which_they_are() {
+    let ward = || {
+        let mut ward = Ward::new();
+        ward.enroll(1);
+        ward.now += 400;
+        ward
+    };
+    let old = beats(BEGIN, &[80; 300]);
+    let young = beats(BEGIN + 390, &[80; 5]);
+    let (reply, _) = ward().refuse_and_redrive(&numbered(0, old.clone()));
+    assert_eq!(counts(&reply), (300, 0, 0), "all of them");
+    let (reply, _) = ward().refuse_and_redrive(&numbered(0, [young.clone(), old.clone()].concat()));
+    assert_eq!(counts(&reply), (300, 5, 0), "all behind the others");
+    let (reply, outputs) = ward().refuse_and_redrive(&numbered(0, [old, young].concat()));
+    assert_eq!((reason(reply), outputs), ("REFUSALS_UNKNOWN", vec![]), "some among others");
+}
+
+#[test]
+fn where_final_refusals_are_lost_among_others_nothing_goes_through_and_that_is_told() {
+    let mut ward = Ward::new();
+    ward.enroll(1);
+    ward.now += 400;
+    // Before the binding, and too old: alternately, behind a hundred that are listed.
+    let unbound = |at| heart_rate(BEGIN - at, 80);
+    let mixed = (0..100).flat_map(|at| [unbound(at + 1), heart_rate(BEGIN + at, 999)]);
+    let batch = numbered(0, (0..100).map(|at| unbound(1000 + at)).chain(mixed).collect());
+    ward.keep_for(86_400);
+    let refused = refused_spans(&ward.publish(1, &batch));
+    let rest: Vec<_> =
+        refused[100..].iter().map(|span| (span.first, span.count, span.reason)).collect();
+    let expected =
+        [(101, 100, RejectReason::ImpossibleValue), (100, 100, RejectReason::UnboundDevice)];
+    assert_eq!(rest, expected);
+    let (reply, outputs) = ward.redrive(Redrive { refused, ..redrive(1, &batch, &[]) });
+    assert_eq!((reason(reply), outputs), ("REFUSALS_UNKNOWN", vec![]));
+}
+
+#[test]
+fn of_a_message_refused_in_parts_these_are_not_forgotten_by_refusing_it_as_a_whole() {
+    let mut ward = Ward::new();
+    ward.enroll(1);
+    let batch = unnumbered(beats(BEGIN - 1, &[80, 81]));
+    let refused = refused_spans(&ward.publish(1, &batch));
+    ward.done(Action::CreateSite {
+        site: id("south"),
+        display_name: String::new(),
+        time_zone: "UTC".to_owned(),
+    });
+    ward.done(Action::TransferPatient { patient: patient(1), site: id("south") });
+    let parts = Redrive { refused, ..redrive(1, &batch, &[]) };
+    let (reply, outputs) = ward.redrive(parts.clone());
+    assert_eq!((reason(reply), outputs), ("REFUSED_AS_A_WHOLE", vec![]));
+    ward.done(Action::TransferPatient { patient: patient(1), site: id(SITE) });
+    assert_eq!(counts(&ward.redrive(parts).0), (0, 1, 1), "only its part");
 }
 
 #[test]

@@ -134,7 +134,7 @@ async fn a_message_is_sent_through_as_it_came_with_what_was_refused_of_it() {
             retained: false,
         },
         received_at: Timestamp::from_seconds(5),
-        refused: vec![RefusedSpan { first: 2, count: 1 }],
+        refused: vec![RefusedSpan { first: 2, count: 1, reason: RejectReason::UnboundDevice }],
         redrives_stored: 4,
     });
     assert_eq!(only_action(&door), expected);

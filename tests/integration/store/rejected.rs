@@ -142,8 +142,9 @@ on_both! {
             (too_old, "too_old at Some(100)"),
         ];
         assert_eq!(reasons, expected);
-        let spans = [(3, 1), (7, 1), (100, 50)];
-        assert_eq!(parts.refused_spans(), spans.map(|(first, count)| RefusedSpan { first, count }));
+        let spans = [(3, 1, too_old), (7, 1, no_value), (100, 50, too_old)];
+        let spans = spans.map(|(first, count, reason)| RefusedSpan { first, count, reason });
+        assert_eq!(parts.refused_spans(), spans);
         assert!(found.iter().all(|it| it.payload.is_none()), "nobody asked for payloads");
 
         let query = RejectedQuery { with_payload: true, ..everything() };

@@ -340,12 +340,12 @@ fn intake() -> Vec<(&'static str, Entry)> {
     let Event::Publish(published) = publish(Some(Encoding::Json), "{}") else {
         unreachable!("it is a publish")
     };
-    let span = |first, count| RefusedSpan { first, count };
+    let span = |first, count, reason| RefusedSpan { first, count, reason };
     let redrive = Action::Redrive(Redrive {
         message,
         publish: published,
         received_at: at(-3600),
-        refused: vec![span(0, 1), span(4, 300)],
+        refused: vec![span(0, 1, RejectReason::UnboundDevice), span(4, 300, RejectReason::TooOld)],
         redrives_stored: 2,
     });
     let told = RedrivenMessage { message, number: 3, accepted: 299, duplicate: 12, refused: 2 };
