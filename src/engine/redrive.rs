@@ -11,6 +11,8 @@
 //! the store is behind: the store says in the command how many redrives it knew of when it read the
 //! message, and [`Redrives`] holds the last [`REMEMBERED_MAX`]. If redrives that happened after
 //! the message came are known to neither, the command is refused until the store has caught up.
+//! It is refused too while the journal is full: what it holds is a message, and what room is left
+//! is for commands that work on alarms.
 //! What is refused again stands as a new message that can be sent through in its turn; each reading
 //! of a message has been admitted, or is refused in exactly one that was not yet redriven.
 //! So a redrive stores nothing twice, also of a device that keeps no numbers. Should the device
@@ -107,6 +109,11 @@ pub(super) fn execute(
     outputs: &mut Vec<Output>,
 ) -> Reply {
     let topic = authorised_topic(state, caller, redrive)?;
+    if state.is_intake_held() {
+        let description = "the journal is full, so that no messages are taken: wait until it has \
+                           room again";
+        return Err(refuse("INTAKE_HELD", description));
+    }
     state.general.redrives.check(redrive)?;
     let opened = open(state, redrive, topic)?;
     let number = state.general.redrives.remember(redrive.message, now);

@@ -289,6 +289,18 @@ fn of_a_message_refused_in_parts_these_are_not_forgotten_by_refusing_it_as_a_who
 }
 
 #[test]
+fn while_the_journal_is_full_nothing_is_sent_through_and_nothing_is_forgotten() {
+    let mut ward = Ward::new();
+    ward.enroll(1);
+    let batch = numbered(0, beats(BEGIN, &[80]));
+    ward.apply(Event::Intake(Intake::Held));
+    let (reply, outputs) = ward.redrive(redrive(1, &batch, &[]));
+    assert_eq!((reason(reply), outputs), ("INTAKE_HELD", vec![]));
+    ward.apply(Event::Intake(Intake::Resumed));
+    assert_eq!(counts(&ward.redrive(redrive(1, &batch, &[])).0), (1, 0, 0));
+}
+
+#[test]
 fn what_is_refused_again_is_a_new_refusal_and_the_message_is_over_all_the_same() {
     let mut ward = Ward::new();
     ward.enroll(1);
