@@ -85,6 +85,15 @@ impl Inbox {
         }
     }
 
+    /// Whether something that was delivered waits to be taken.
+    pub(super) fn has_delivery(&self, messages: Messages) -> bool {
+        match (messages, &self.held_back) {
+            (Messages::Taken, held_back) => held_back.is_some() || !self.deliveries.is_empty(),
+            // What stands in the way of the others is not taken.
+            (Messages::Held, held_back) => held_back.is_none() && !self.deliveries.is_empty(),
+        }
+    }
+
     /// Gives back to the broker, unacknowledged, what it has delivered.
     pub(super) fn give_back(&mut self) {
         self.held_back = None;
@@ -233,10 +242,13 @@ mod tests {
         deliveries.try_send(message(2)).unwrap();
         deliveries.try_send(work(3, Event::Link(Link::Down))).unwrap();
         commands.try_send(command(11)).unwrap();
+        assert!(inbox.has_delivery(Messages::Held), "the link's change is taken");
         assert_eq!(take_all(&mut inbox, Messages::Held), [11, 1]);
+        assert!(!inbox.has_delivery(Messages::Held) && inbox.has_delivery(Messages::Taken));
         commands.try_send(command(12)).unwrap();
         assert_eq!(take_all(&mut inbox, Messages::Held), [12]);
         assert_eq!(take_all(&mut inbox, Messages::Taken), [2, 3]);
+        assert!(!inbox.has_delivery(Messages::Taken));
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! The engine thread: inputs in one order, applied one by one, handed on in batches.
 //!
-//! While nothing arrives it makes inputs itself: a tick when something is due because time passes,
-//! the end of a backlog once the inbox has been empty for a moment, and a sign of life now and
-//! then; and it says when messages are held because the journal is full, and when they are taken
-//! again. A tick that leads to nothing is not journaled: what it would do, the next input does at
+//! It makes inputs itself: a tick when something is due because time passes, the end of a backlog
+//! once no input has come for a moment, and a sign of life now and then; and it says when messages
+//! are held because the journal is full, and when they are taken again. It looks at the time
+//! whenever nothing arrives, and once a round also if something does: who only asks does not stop
+//! it. A tick that leads to nothing is not journaled: what it would do, the next input does at
 //! the same deadlines.
 
 #[cfg(test)]
@@ -49,7 +50,7 @@ const HELD_LOOK_EVERY: Duration = Duration::from_millis(250);
 /// When the line makes an input itself.
 #[derive(Clone, Copy, Debug)]
 struct Rhythm {
-    /// A backlog is drained once the inbox has been empty for this long with the link up.
+    /// A backlog is drained once no input has come for this long with the link up.
     drained_after: Duration,
     /// Something is journaled at least this often, so that the next start knows when this service
     /// was alive last: what it tells as an outage of its own begins there. Well below the time
@@ -76,7 +77,7 @@ pub(super) struct Line {
     surroundings: Surroundings,
     checkpoint: Checkpointing,
     rhythm: Rhythm,
-    /// When something last came from the inbox.
+    /// When an input last came from the inbox.
     fed_at: Instant,
     /// When something was last journaled.
     journaled_at: Instant,
@@ -150,13 +151,20 @@ impl Line {
     fn work(&mut self, settings: Settings, batch: &mut Batch) -> Result<(), Error> {
         self.start(settings, batch)?;
         loop {
-            self.fill(batch)?;
-            self.checkpoint(batch);
+            self.round(batch)?;
             // The committer is gone only if a commit failed; its error tells.
             if self.batches.send(std::mem::take(batch)).is_err() || !self.wait(batch)? {
                 return Ok(());
             }
         }
+    }
+
+    /// Makes a batch of whatever there is.
+    fn round(&mut self, batch: &mut Batch) -> Result<(), Error> {
+        self.fill(batch)?;
+        self.mind_time(batch)?;
+        self.checkpoint(batch);
+        Ok(())
     }
 
     /// The first inputs of a run.
@@ -222,7 +230,13 @@ impl Line {
         [due, drained, held].into_iter().flatten().fold(alive, Duration::min)
     }
 
-    /// Nothing has arrived for a while: what is due happens.
+    /// What is due happens, whatever else arrives; but not before what is delivered already, which
+    /// takes time on to its own receipt: a patient is not silent whose reading is in the inbox.
+    fn mind_time(&mut self, batch: &mut Batch) -> Result<(), Error> {
+        if self.inbox.has_delivery(self.messages()) { Ok(()) } else { self.pass_time(batch) }
+    }
+
+    /// What is due by now happens.
     fn pass_time(&mut self, batch: &mut Batch) -> Result<(), Error> {
         let is_drained = self.fed_at.elapsed() >= self.rhythm.drained_after;
         if self.state.is_catching_up() && is_drained {

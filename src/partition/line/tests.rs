@@ -96,6 +96,38 @@ fn what_is_due_happens_by_itself_while_nothing_arrives() {
 }
 
 #[test]
+fn what_is_due_happens_although_somebody_asks_without_a_pause() {
+    let Bench { _dir, mut line, inbox, commands, batches } =
+        bench(OUTAGE_TOLD_AFTER - Duration::from_millis(100));
+    line.start(Settings::default(), &mut Batch::default()).unwrap();
+    let begun = Instant::now();
+    let told = std::iter::repeat_with(|| {
+        let mut batch = Batch::default();
+        commands.try_send(question().0).unwrap();
+        assert!(line.wait(&mut batch).unwrap());
+        line.round(&mut batch).unwrap();
+        batch
+    })
+    .take_while(|_| begun.elapsed() < Duration::from_secs(5))
+    .find(|batch| !alerts(batch).is_empty());
+    assert_eq!(events(&told.expect("time goes on")), [&Event::Tick]);
+    drop((inbox, batches));
+}
+
+#[test]
+fn time_does_not_pass_by_what_was_delivered_before() {
+    let Bench { mut line, inbox, .. } = bench(Duration::ZERO);
+    line.rhythm.alive_every = Duration::ZERO;
+    inbox.try_send(arrives(UP)).unwrap();
+    let mut batch = Batch::default();
+    line.mind_time(&mut batch).unwrap();
+    assert!(batch.records.is_empty(), "{:?}", events(&batch));
+    line.fill(&mut batch).unwrap();
+    line.mind_time(&mut batch).unwrap();
+    assert_eq!(events(&batch), [&UP, &Event::Tick]);
+}
+
+#[test]
 fn nothing_is_journaled_before_something_is_due() {
     let Bench { mut line, .. } = bench(Duration::ZERO);
     let mut batch = Batch::default();
