@@ -129,14 +129,14 @@ fn receive_readings(
             if let Ok(device) = find_device(state, topic) {
                 admit::refuse(state, device, now, outputs);
             }
-            return outputs.push(refuse_all(publish, topic, refused));
+            return outputs.push(verdict(refuse_all(publish, topic, refused)));
         }
     };
     match find_device(state, topic) {
         Ok(device) => admit_batch(state, publish, topic, device, batch, now, outputs),
         Err(refused) => {
             outputs.push(reject(publish, None, refused.clone()));
-            outputs.push(refuse_batch(publish, topic, &batch, refused));
+            outputs.push(verdict(refuse_batch(publish, topic, &batch, refused)));
         }
     }
 }
@@ -175,7 +175,7 @@ fn admit_batch(
     }
     let rejected_total = u32::try_from(tally.refused.len()).unwrap_or(u32::MAX);
     let listed = tally.refused.into_iter().take(Verdict::REJECTED_MAX);
-    outputs.push(Output::Verdict(Box::new(Verdict {
+    outputs.push(verdict(Verdict {
         site: site_of(topic),
         device: device_of(topic),
         boot_id,
@@ -192,7 +192,7 @@ fn admit_batch(
         rejected_total,
         correlation: publish.correlation.clone(),
         json: encoding == Encoding::Json,
-    })));
+    }));
 }
 
 /// The refusals of single readings. Beyond so many one stands for all others that are final, and
@@ -244,8 +244,8 @@ fn reject(publish: &Publish, index: Option<u32>, (reason, detail): Refused) -> O
 }
 
 /// The verdict on a message that could not be read.
-fn refuse_all(publish: &Publish, topic: Topic<'_>, (reason, detail): Refused) -> Output {
-    Output::Verdict(Box::new(Verdict {
+fn refuse_all(publish: &Publish, topic: Topic<'_>, (reason, detail): Refused) -> Verdict {
+    Verdict {
         site: site_of(topic),
         device: device_of(topic),
         boot_id: 0,
@@ -256,19 +256,23 @@ fn refuse_all(publish: &Publish, topic: Topic<'_>, (reason, detail): Refused) ->
         rejected_total: 1,
         correlation: publish.correlation.clone(),
         json: decode::encoding_of(publish) == Encoding::Json,
-    }))
+    }
 }
 
-/// The verdict on a batch that was refused as a whole, for one reason.
-fn refuse_batch(publish: &Publish, topic: Topic<'_>, batch: &Batch, refused: Refused) -> Output {
+/// The verdict on a batch that was refused as a whole, for one reason. Of an empty one too something
+/// was refused: the message.
+fn refuse_batch(publish: &Publish, topic: Topic<'_>, batch: &Batch, refused: Refused) -> Verdict {
     let count = batch.readings.len() + batch.refused.len();
-    let Output::Verdict(mut verdict) = refuse_all(publish, topic, refused) else {
-        unreachable!("refuse_all makes a verdict");
-    };
-    verdict.boot_id = batch.boot_id;
-    verdict.first_seq = batch.first_seq;
-    verdict.rejected_total = u32::try_from(count).unwrap_or(u32::MAX);
-    Output::Verdict(verdict)
+    Verdict {
+        boot_id: batch.boot_id,
+        first_seq: batch.first_seq,
+        rejected_total: u32::try_from(count).unwrap_or(u32::MAX).max(1),
+        ..refuse_all(publish, topic, refused)
+    }
+}
+
+fn verdict(verdict: Verdict) -> Output {
+    Output::Verdict(Box::new(verdict))
 }
 
 fn site_of(topic: Topic<'_>) -> SiteId {

@@ -12,7 +12,7 @@ use super::input::{Poisoned, Publish};
 use super::outage::{Outage, highest_technical, is_of, own, raise_latched};
 use super::output::{Output, Refusal, RejectReason, Reply};
 use super::state::State;
-use super::{find_device, refuse_all, reject};
+use super::{find_device, refuse_all, reject, verdict};
 use crate::clock::Timestamp;
 use crate::mqtt::topic::{Kind, Topic};
 use crate::vitals::{DeviceKey, Priority};
@@ -48,7 +48,7 @@ fn refuse_message(state: &mut State, publish: &Publish, now: Timestamp, outputs:
     outputs.push(reject(publish, None, refused.clone()));
     let topic = Topic::parse(&publish.topic).ok();
     if let Some(topic) = topic.filter(|topic| topic.kind == Kind::Readings) {
-        outputs.push(refuse_all(publish, topic, refused));
+        outputs.push(verdict(refuse_all(publish, topic, refused)));
     }
     let device = topic.and_then(|topic| find_device(state, topic).ok());
     tell(state, device, now, outputs);

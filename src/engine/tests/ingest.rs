@@ -42,6 +42,23 @@ fn a_pressure_panel_that_cannot_be_is_implausible_as_a_whole() {
     assert_eq!(flagged, [true, true, false]);
 }
 
+/// How many readings the gateway is told were refused, and how many of them are listed.
+fn told_refused(outputs: &[Output]) -> (u32, usize) {
+    let told = outputs.iter().find_map(|output| match output {
+        Output::Verdict(verdict) => Some((verdict.rejected_total, verdict.rejected.len())),
+        _ => None,
+    });
+    told.expect("a verdict")
+}
+
+#[test]
+fn a_batch_that_is_refused_as_a_whole_counts_all_its_readings_and_an_empty_one_itself() {
+    let mut ward = Ward::new();
+    let beats = vec![heart_rate(BEGIN, 80); 3];
+    assert_eq!(told_refused(&ward.publish(1, &numbered(0, beats))), (3, 1));
+    assert_eq!(told_refused(&ward.publish(1, &numbered(0, vec![]))), (1, 1));
+}
+
 #[test]
 fn one_bad_reading_refuses_itself_and_the_gateway_is_told() {
     let mut ward = Ward::new();
