@@ -40,7 +40,7 @@ mod timers;
 
 pub use self::state::State;
 
-use self::admit::Arriving;
+use self::admit::{Arriving, Other};
 use self::alerts::reconcile;
 use self::decode::{Batch, Refused};
 use self::input::{Encoding, Event, Input, Publish};
@@ -127,7 +127,8 @@ fn receive_readings(
         Err(refused) => {
             outputs.push(reject(publish, None, refused.clone()));
             if let Ok(device) = find_device(state, topic) {
-                admit::refuse(state, device, now, outputs);
+                let other = Other { is_refused: true, is_seen: true };
+                admit::take_note(state, device, other, now, outputs);
             }
             return outputs.push(verdict(refuse_all(publish, topic, refused)));
         }

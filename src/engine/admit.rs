@@ -141,21 +141,24 @@ pub(super) fn admit(
     tally
 }
 
-/// A message of a known device was refused as a whole.
-pub(super) fn refuse(
+/// A message of a device that is no batch, or that could not be read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Other {
+    /// Whether it was refused as a whole.
+    pub(super) is_refused: bool,
+    /// Whether it shows that the device was there: not what the broker may have sent for it.
+    pub(super) is_seen: bool,
+}
+
+/// Takes note of such a message of a known device.
+pub(super) fn take_note(
     state: &mut State,
     device: DeviceKey,
+    other: Other,
     now: Timestamp,
     outputs: &mut Vec<Output>,
 ) {
     let row = state.devices.get_mut(device.index()).expect("the caller looked it up");
-    let told = row.account.refuse(now, device);
-    outputs.extend(told.map(|told| Output::DeviceSequences(Box::new(told))));
-}
-
-/// Something that is no batch came from a known device.
-pub(super) fn see(state: &mut State, device: DeviceKey, now: Timestamp, outputs: &mut Vec<Output>) {
-    let row = state.devices.get_mut(device.index()).expect("the caller looked it up");
-    let told = row.account.see(now, device);
+    let told = row.account.take_note(other, now, device);
     outputs.extend(told.map(|told| Output::DeviceSequences(Box::new(told))));
 }

@@ -6,6 +6,7 @@
 //! that waits for a person, one for each device: this is our own bug, and somebody must hear of
 //! it. While that alert is open it counts what follows.
 
+use super::admit::{self, Other};
 use super::alerts::{Phase, Policy, Trigger};
 use super::context::event;
 use super::input::{Poisoned, Publish};
@@ -47,10 +48,16 @@ fn refuse_message(state: &mut State, publish: &Publish, now: Timestamp, outputs:
     let refused = (RejectReason::Poisoned, DETAIL.to_owned());
     outputs.push(reject(publish, None, refused.clone()));
     let topic = Topic::parse(&publish.topic).ok();
-    if let Some(topic) = topic.filter(|topic| topic.kind == Kind::Readings) {
+    let readings = topic.filter(|topic| topic.kind == Kind::Readings);
+    if let Some(topic) = readings {
         outputs.push(verdict(refuse_all(publish, topic, refused)));
     }
     let device = topic.and_then(|topic| find_device(state, topic).ok());
+    if let Some(device) = device {
+        // A status may be a Last Will, which is the broker's.
+        let other = Other { is_refused: true, is_seen: readings.is_some() };
+        admit::take_note(state, device, other, now, outputs);
+    }
     tell(state, device, now, outputs);
 }
 

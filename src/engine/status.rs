@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::admit::{self, Device};
+use super::admit::{self, Device, Other};
 use super::alerts::Trigger;
 use super::context::Context;
 use super::decode::{self, Batch, Refused};
@@ -64,15 +64,13 @@ pub(super) fn receive(
     now: Timestamp,
     outputs: &mut Vec<Output>,
 ) -> Result<(), Refused> {
-    let status = decode::status(publish, &state.general.settings)?;
-    if status.is_online && !publish.retained {
-        // What the broker had kept, and a Last Will, come from the broker.
-        admit::see(state, device, now, outputs);
-    }
-    if status.at.is_some_and(|at| at.since(now) > SKEW_MAX) && status.is_online {
-        let detail = "the status is from more than 30 s ahead of the service's clock".to_owned();
-        return Err((RejectReason::ClockAhead, detail));
-    }
+    let read = decode::status(publish, &state.general.settings);
+    // What the broker had kept, and a Last Will, come from the broker; so may what can't be read.
+    let is_seen = read.as_ref().is_ok_and(|status| status.is_online) && !publish.retained;
+    let taken = read.and_then(|status| check_clock(status, now));
+    let is_refused = taken.is_err();
+    admit::take_note(state, device, Other { is_refused, is_seen }, now, outputs);
+    let status = taken?;
     if !state.device(device).state.is_news(&status, publish.retained) {
         return Ok(());
     }
@@ -94,6 +92,14 @@ pub(super) fn receive(
     tell_gateway(state, device, was_offline, now, outputs);
     tell_wearer(state, device, now, outputs);
     Ok(())
+}
+
+fn check_clock(status: decode::Status, now: Timestamp) -> Result<decode::Status, Refused> {
+    if status.at.is_some_and(|at| at.since(now) > SKEW_MAX) && status.is_online {
+        let detail = "the status is from more than 30 s ahead of the service's clock".to_owned();
+        return Err((RejectReason::ClockAhead, detail));
+    }
+    Ok(status)
 }
 
 impl DeviceState {

@@ -25,7 +25,7 @@ use super::newest::{Newest, Order};
 use super::sequences::{Known, Sequences, Standing, Unusual};
 use super::skew::Skew;
 use super::unnumbered::{Unnumbered, digest};
-use super::{Again, Tally, place};
+use super::{Again, Other, Tally, place};
 use crate::clock::Timestamp;
 use crate::engine::decode::{Batch, Decoded};
 use crate::engine::output::{DeviceSequences, IntakeCounts, SequenceEvents};
@@ -223,20 +223,19 @@ impl Account {
         }
     }
 
-    /// A whole message of the device was refused.
-    pub(super) fn refuse(&mut self, now: Timestamp, device: DeviceKey) -> Option<DeviceSequences> {
-        self.add(1, now, device)
-    }
-
-    /// Something else came from the device.
-    pub(super) fn see(&mut self, now: Timestamp, device: DeviceKey) -> Option<DeviceSequences> {
-        self.add(0, now, device)
-    }
-
-    fn add(&mut self, rejected: u64, now: Timestamp, device: DeviceKey) -> Option<DeviceSequences> {
-        self.seen_at = now;
-        let events = SequenceEvents::default();
-        self.conclude(Addition { events, rejected, now, came_at: now }, device)
+    /// Something came that is no batch, or could not be read.
+    pub(super) fn take_note(
+        &mut self,
+        Other { is_refused, is_seen }: Other,
+        now: Timestamp,
+        device: DeviceKey,
+    ) -> Option<DeviceSequences> {
+        if is_seen {
+            self.seen_at = now;
+        }
+        let (events, rejected) = (SequenceEvents::default(), u64::from(is_refused));
+        let addition = Addition { events, rejected, now, came_at: now };
+        (is_refused || is_seen).then(|| self.conclude(addition, device)).flatten()
     }
 
     /// Remembers what need not come again.
@@ -278,7 +277,7 @@ impl Account {
             missing: self.sequences.missing_count(),
             counts: self.counts,
             events: SequenceEvents { in_order, ..events },
-            // Of a device that was not known when it sent, nothing else is known.
+            // Of a device that has not been seen since it was enrolled, nothing else is known.
             last_seen_at: self.last_seen_at().unwrap_or(came_at),
             clock_skew_ms: self.skew.estimate_ms(),
         }

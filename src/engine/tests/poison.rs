@@ -56,6 +56,19 @@ fn a_message_is_refused_whole_and_its_sender_and_the_ward_are_told() {
 }
 
 #[test]
+fn it_counts_as_refused_in_the_devices_account_and_only_readings_show_that_it_was_there() {
+    let mut ward = Ward::new();
+    ward.enroll(1);
+    ward.apply(message(&format!("pulseward/v1/{SITE}/device-1/status")));
+    assert_eq!((ward.report(1).counts.rejected, ward.report(1).last_seen_at), (1, None));
+    let (_, outputs) = ward.apply(readings_of("device-1"));
+    let seen = Some(Timestamp::from_seconds(BEGIN));
+    assert_eq!((ward.report(1).counts.rejected, ward.report(1).last_seen_at), (2, seen));
+    let is_account = |output: &&Output| matches!(output, Output::DeviceSequences(_));
+    assert_eq!(outputs.iter().filter(is_account).count(), 1, "followers are told");
+}
+
+#[test]
 fn what_follows_of_a_device_is_counted_until_somebody_resets() {
     let mut ward = Ward::new();
     ward.enroll(1);

@@ -113,6 +113,23 @@ fn only_what_the_device_sends_itself_shows_that_it_was_there() {
 }
 
 #[test]
+fn a_status_that_is_refused_counts_in_the_devices_account() {
+    let mut ward = ward();
+    let topic = format!("pulseward/v1/{SITE}/device-1/status");
+    let outputs = ward.send(&topic, vec![0xff]);
+    assert_eq!(rejects(&outputs), [(None, RejectReason::MalformedPayload)]);
+    let report = ward.report(1);
+    assert_eq!((report.counts.rejected, report.last_seen_at), (1, None), "perhaps a will");
+    let outputs = ward.status(1, &said(2, 60, 80));
+    assert_eq!(rejects(&outputs), [(None, RejectReason::ClockAhead)]);
+    let told = |output: &&Output| matches!(output, Output::DeviceSequences(_));
+    assert_eq!(outputs.iter().filter(told).count(), 1, "once a message");
+    let report = ward.report(1);
+    let seen = Some(Timestamp::from_seconds(BEGIN));
+    assert_eq!((report.counts.rejected, report.last_seen_at), (2, seen));
+}
+
+#[test]
 fn a_report_says_all_that_the_device_said() {
     let mut ward = ward();
     assert_eq!(ward.report(1).status, None);
