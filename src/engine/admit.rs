@@ -95,7 +95,7 @@ impl Device {
 pub(super) struct Tally {
     /// Readings admitted.
     pub(super) accepted: u32,
-    /// Readings that had been admitted before.
+    /// Readings that had been admitted before, or refused before for what they are.
     pub(super) duplicate: u32,
     /// Readings refused, by their place in the batch.
     pub(super) refused: Vec<(u32, RejectReason, String)>,

@@ -358,7 +358,7 @@ pub struct Verdict {
     pub first_seq: u64,
     /// Readings admitted.
     pub accepted: u32,
-    /// Readings that had been admitted before.
+    /// Readings that had been admitted before, or refused before for what they are.
     pub duplicate: u32,
     /// Readings refused; at most [`Verdict::REJECTED_MAX`] are listed.
     pub rejected: Vec<RejectedReading>,
