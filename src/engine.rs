@@ -144,14 +144,20 @@ fn receive_readings(
 
 fn find_device(state: &State, topic: Topic<'_>) -> Result<DeviceKey, Refused> {
     let Some(key) = state.device_key(topic.device) else {
-        let detail = format!("no device {} is enrolled", topic.device);
-        return Err((RejectReason::UnknownDevice, detail));
+        return Err(unknown_device(topic.device));
     };
     if state.site(state.device(key).row.site).row.id.as_str() != topic.site {
+        // Which site is none of the gateway's business.
         let detail = format!("device {} is enrolled at another site", topic.device);
         return Err((RejectReason::WrongSite, detail));
     }
     Ok(key)
+}
+
+/// Why a message of a device that is not enrolled is refused.
+#[must_use]
+pub fn unknown_device(device: &str) -> Refused {
+    (RejectReason::UnknownDevice, format!("no device {device} is enrolled"))
 }
 
 fn admit_batch(

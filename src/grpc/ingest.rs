@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status};
 use super::commands::{Commands, Desk, unexpected};
 use super::convert::{rejected as convert, reports};
 use super::{auth, status};
-use crate::engine::input::{Action, Principal, Publish, Redrive, Role};
+use crate::engine::input::{Action, Principal, Publish, Redrive, Role, Sites};
 use crate::engine::output::{Done, RedrivenMessage, Refusal, Reject};
 use crate::position::MessageId;
 use crate::proto::v1;
@@ -96,14 +96,20 @@ impl Skip {
 }
 
 impl Outcome {
-    fn add_to(self, id: MessageId, answer: &mut v1::RedriveRejectedMessagesResponse) {
+    /// As a caller who may see `sites` is told it.
+    fn add_to(
+        self,
+        id: MessageId,
+        sites: &Sites,
+        answer: &mut v1::RedriveRejectedMessagesResponse,
+    ) {
         match self {
             Self::Sent(sent) => {
                 let Sent { message, told, refusals } = *sent;
                 answer.accepted = answer.accepted.saturating_add(told.accepted);
                 answer.duplicate = answer.duplicate.saturating_add(told.duplicate);
                 if !refusals.is_empty() {
-                    answer.rejected.push(convert::refused_again(message, refusals));
+                    answer.rejected.push(convert::refused_again(message, refusals, sites));
                 }
             }
             Self::Skipped(Skip { reason, detail }) => {
@@ -161,10 +167,11 @@ impl IngestService for Service {
     ) -> Result<Response<v1::ListRejectedMessagesResponse>, Status> {
         let (principal, request) = auth::caller(request)?;
         check_role(&principal)?;
-        let query = convert::query(&request, principal.sites).map_err(status::invalid)?;
+        let sites = principal.sites;
+        let query = convert::query(&request, sites.clone()).map_err(status::invalid)?;
         let page = self.history.list_rejected(query).await;
         let page = page.map_err(|error| status::no_history(error, ""))?;
-        Ok(Response::new(convert::page(page)))
+        Ok(Response::new(convert::page(page, &sites)))
     }
 
     async fn redrive_rejected_messages(
@@ -182,7 +189,7 @@ impl IngestService for Service {
             .try_fold(
                 v1::RedriveRejectedMessagesResponse::default(),
                 async |mut answer, (id, outcome)| {
-                    outcome.add_to(id, &mut answer);
+                    outcome.add_to(id, &principal.sites, &mut answer);
                     Ok(answer)
                 },
             )

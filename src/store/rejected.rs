@@ -40,8 +40,8 @@ pub struct RejectedQuery {
     pub site: Option<SiteId>,
     /// Only of this device, as the topic names it.
     pub device: Option<DeviceId>,
-    /// Only those with a refusal for this reason.
-    pub reason: Option<RejectReason>,
+    /// Only those with a refusal for one of these reasons.
+    pub reasons: Option<Vec<RejectReason>>,
     /// Received from here on, inclusive.
     pub from: Timestamp,
     /// Received before this.
@@ -96,6 +96,13 @@ pub struct StoredRefusal {
     pub reason: RejectReason,
     /// What exactly.
     pub detail: String,
+}
+
+impl RejectedQuery {
+    /// The reasons by name.
+    pub(super) fn reason_names(&self) -> Option<Vec<&'static str>> {
+        Some(self.reasons.as_ref()?.iter().map(|reason| reason.name()).collect())
+    }
 }
 
 impl RejectedMessage {
@@ -251,14 +258,15 @@ fn digest(query: &RejectedQuery) -> [u8; DIGEST_LENGTH] {
     let mut hash = Sha256::new();
     hash.update(query.from.micros().to_be_bytes());
     hash.update(query.until.micros().to_be_bytes());
-    let parts = [
-        query.site.as_ref().map(SiteId::as_str),
-        query.device.as_ref().map(DeviceId::as_str),
-        query.reason.map(RejectReason::name),
-    ];
-    for part in parts {
+    let ids =
+        [query.site.as_ref().map(SiteId::as_str), query.device.as_ref().map(DeviceId::as_str)];
+    for part in ids {
         // No id and no name has a slash.
         hash.update(part.unwrap_or_default());
+        hash.update("/");
+    }
+    for reason in query.reasons.iter().flatten() {
+        hash.update(reason.name());
         hash.update("/");
     }
     let full: [u8; 32] = hash.finalize().into();
@@ -304,7 +312,7 @@ mod tests {
             sites: Sites::All,
             site: None,
             device: None,
-            reason: None,
+            reasons: None,
             from: Timestamp::MIN,
             until: Timestamp::MAX,
             with_payload: false,
@@ -359,7 +367,7 @@ mod tests {
         let refused = Err(HistoryError::InvalidPageToken);
         assert_eq!(with(|query| query.site = Some("x".parse().expect("an id"))), refused);
         assert_eq!(with(|query| query.device = Some("x".parse().expect("an id"))), refused);
-        assert_eq!(with(|query| query.reason = Some(RejectReason::TooOld)), refused);
+        assert_eq!(with(|query| query.reasons = Some(vec![RejectReason::TooOld])), refused);
         assert_eq!(with(|query| query.from = Timestamp::EPOCH), refused);
         assert_eq!(with(|query| query.page_token = Some("x".repeat(60))), refused);
         assert_eq!(with(|query| query.page_token = Some(String::new())), refused);

@@ -60,6 +60,21 @@ fn a_batch_that_is_refused_as_a_whole_counts_all_its_readings_and_an_empty_one_i
 }
 
 #[test]
+fn a_gateway_is_not_told_at_which_other_site_a_device_is() {
+    let mut ward = Ward::new();
+    ward.enroll(1);
+    let batch = numbered(0, vec![heart_rate(BEGIN, 80)]).encode_to_vec();
+    let outputs = ward.send("pulseward/v1/south/device-1/readings", batch);
+    let [Output::Reject(reject), Output::Verdict(verdict)] = &outputs[..] else {
+        panic!("{outputs:?}")
+    };
+    assert_eq!(reject.reason, RejectReason::WrongSite);
+    for detail in [&reject.detail, &verdict.rejected[0].detail] {
+        assert!(!detail.contains(SITE), "{detail}");
+    }
+}
+
+#[test]
 fn one_bad_reading_refuses_itself_and_the_gateway_is_told() {
     let mut ward = Ward::new();
     ward.enroll(1);

@@ -1,4 +1,8 @@
 //! Refused messages: requests to a query and to ids, what was refused to an answer.
+//!
+//! That a device is enrolled at another site is told to those only who may see all sites: to others
+//! it is as unknown as one that is enrolled nowhere, in what they are shown and in what they ask
+//! for.
 
 use std::collections::BTreeSet;
 
@@ -8,6 +12,8 @@ use crate::clock::Timestamp;
 use crate::engine::input::Sites;
 use crate::engine::output::{Reject, RejectReason};
 use crate::engine::profile::Violation;
+use crate::engine::unknown_device;
+use crate::mqtt::topic::Topic;
 use crate::position::MessageId;
 use crate::proto::v1;
 use crate::store::{RejectedMessage, RejectedPage, RejectedQuery, StoredRefusal};
@@ -25,7 +31,7 @@ pub(in crate::grpc) fn query(
     let mut wrong = Violations::default();
     let site = optional_id(&mut wrong, "site_id", &request.site_id);
     let device = optional_id(&mut wrong, "device_id", &request.device_id);
-    let reason = reason(&mut wrong, request.reason);
+    let reasons = reason(&mut wrong, request.reason).map(|reason| meant(reason?, &sites));
     let from = wrong.optional_time("from", request.from.as_ref());
     let until = wrong.optional_time("until", request.until.as_ref());
     if let (Some(Some(from)), Some(Some(until))) = (from, until)
@@ -44,7 +50,7 @@ pub(in crate::grpc) fn query(
             sites,
             site: site?,
             device: device?,
-            reason: reason?,
+            reasons: reasons?,
             from: from?.unwrap_or(Timestamp::MIN),
             until: until?.unwrap_or(Timestamp::MAX),
             with_payload: request.with_payload,
@@ -74,6 +80,16 @@ fn reason(wrong: &mut Violations, number: i32) -> Option<Option<RejectReason>> {
     }
 }
 
+/// The reasons that a caller means by one, as it is told to them.
+fn meant(reason: RejectReason, sites: &Sites) -> Option<Vec<RejectReason>> {
+    Some(match (reason, sites) {
+        (reason, Sites::All) => vec![reason],
+        (RejectReason::WrongSite, Sites::Only(_)) => vec![],
+        (RejectReason::UnknownDevice, Sites::Only(_)) => vec![reason, RejectReason::WrongSite],
+        (reason, Sites::Only(_)) => vec![reason],
+    })
+}
+
 /// The messages that are to be sent through again.
 pub(in crate::grpc) fn message_ids(
     request: &v1::RedriveRejectedMessagesRequest,
@@ -101,16 +117,20 @@ pub(in crate::grpc) fn message_ids(
     wrong.finish(|| Some(messages))
 }
 
-pub(in crate::grpc) fn page(page: RejectedPage) -> v1::ListRejectedMessagesResponse {
+/// A page, as a caller who may see `sites` is told it.
+pub(in crate::grpc) fn page(page: RejectedPage, sites: &Sites) -> v1::ListRejectedMessagesResponse {
     v1::ListRejectedMessagesResponse {
-        messages: page.messages.into_iter().map(message).collect(),
+        messages: page.messages.into_iter().map(|it| message(it, sites)).collect(),
         next_page_token: page.next_page_token.unwrap_or_default(),
     }
 }
 
 /// A message with what was refused of it. Its rows are of one kind: either one refusal of the
 /// whole, or refusals of its readings.
-pub(in crate::grpc) fn message(message: RejectedMessage) -> v1::RejectedMessage {
+fn message(mut message: RejectedMessage, sites: &Sites) -> v1::RejectedMessage {
+    if *sites != Sites::All {
+        hide_other_sites(&mut message);
+    }
     let whole = message.refusals.iter().find(|refusal| refusal.index.is_none());
     let of_readings = || message.refusals.iter().filter(|refusal| refusal.index.is_some());
     v1::RejectedMessage {
@@ -127,6 +147,15 @@ pub(in crate::grpc) fn message(message: RejectedMessage) -> v1::RejectedMessage 
     }
 }
 
+fn hide_other_sites(message: &mut RejectedMessage) {
+    let device = Topic::parse(&message.topic).map_or("", |topic| topic.device);
+    for refusal in &mut message.refusals {
+        if refusal.reason == RejectReason::WrongSite {
+            (refusal.reason, refusal.detail) = unknown_device(device);
+        }
+    }
+}
+
 fn rejected(refusal: &StoredRefusal) -> Option<v1::Rejected> {
     let (reason, detail) = (i32::from(refusal.reason as u8), refusal.detail.clone());
     Some(v1::Rejected { index: refusal.index?, reason, detail })
@@ -136,6 +165,7 @@ fn rejected(refusal: &StoredRefusal) -> Option<v1::Rejected> {
 pub(in crate::grpc) fn refused_again(
     was: RejectedMessage,
     refusals: Vec<Reject>,
+    sites: &Sites,
 ) -> v1::RejectedMessage {
     let refusals = refusals
         .into_iter()
@@ -146,7 +176,7 @@ pub(in crate::grpc) fn refused_again(
             detail,
         })
         .collect();
-    message(RejectedMessage { refusals, payload: None, ..was })
+    message(RejectedMessage { refusals, payload: None, ..was }, sites)
 }
 
 #[cfg(test)]
@@ -168,7 +198,7 @@ mod tests {
         let empty = v1::ListRejectedMessagesRequest::default();
         let asked = query(&empty, Sites::All).expect("valid");
         assert_eq!((asked.from, asked.until), (Timestamp::MIN, Timestamp::MAX));
-        assert_eq!((asked.site, asked.device, asked.reason), (None, None, None));
+        assert_eq!((asked.site, asked.device, asked.reasons), (None, None, None));
         assert_eq!((asked.page_size, asked.with_payload), (100, false));
         let at = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
         let request = v1::ListRejectedMessagesRequest {
@@ -189,7 +219,46 @@ mod tests {
         for reason in RejectReason::ALL {
             let number = i32::from(reason as u8);
             let request = v1::ListRejectedMessagesRequest { reason: number, ..Default::default() };
-            assert_eq!(query(&request, Sites::All).expect("valid").reason, Some(reason));
+            assert_eq!(query(&request, Sites::All).expect("valid").reasons, Some(vec![reason]));
+        }
+    }
+
+    #[test]
+    fn who_may_not_see_all_sites_is_not_told_that_a_device_is_at_another() {
+        let topic = "pulseward/v1/north/d-1/readings";
+        let of = |(reason, detail): (RejectReason, String)| RejectedMessage {
+            id: id(9),
+            topic: topic.to_owned(),
+            received_at: Timestamp::EPOCH,
+            refusals: vec![StoredRefusal { index: None, count: 1, reason, detail }],
+            encoding: None,
+            payload: None,
+            redriven_from: None,
+            redriven_at: None,
+        };
+        let elsewhere = || of((RejectReason::WrongSite, "it is at another site".to_owned()));
+        let north = Sites::Only(vec!["north".parse().expect("an id")]);
+        let nowhere = message(of(unknown_device("d-1")), &north);
+        assert_eq!(message(elsewhere(), &north), nowhere);
+        let again = Reject {
+            topic: topic.to_owned(),
+            index: None,
+            reason: RejectReason::WrongSite,
+            detail: String::new(),
+            count: 1,
+        };
+        assert_eq!(refused_again(elsewhere(), vec![again], &north), nowhere);
+        assert_eq!(message(elsewhere(), &Sites::All).reason(), v1::RejectReason::WrongSite);
+
+        use RejectReason::{TooOld, UnknownDevice, WrongSite};
+        for (reason, found) in [
+            (UnknownDevice, vec![UnknownDevice, WrongSite]),
+            (WrongSite, vec![]),
+            (TooOld, vec![TooOld]),
+        ] {
+            let number = i32::from(reason as u8);
+            let request = v1::ListRejectedMessagesRequest { reason: number, ..Default::default() };
+            assert_eq!(query(&request, north.clone()).expect("valid").reasons, Some(found));
         }
     }
 
@@ -234,14 +303,14 @@ mod tests {
             redriven_from: Some(id(3)),
             redriven_at: Some(Timestamp::from_seconds(6)),
         };
-        let whole = message(refused(vec![refusal(None, 1)]));
+        let whole = message(refused(vec![refusal(None, 1)]), &Sites::All);
         assert_eq!((whole.reason(), whole.detail.as_str()), (v1::RejectReason::TooOld, "why"));
         assert_eq!((whole.rejected.len(), whole.rejected_total), (0, 0));
         assert_eq!((whole.message_id, whole.redriven_from), (id(9).to_string(), id(3).to_string()));
         assert_eq!(whole.redriven_at.map(|at| at.seconds), Some(6));
         assert_eq!(&*whole.payload, b"payload");
         let many = (0..100).map(|index| refusal(Some(index), 1)).chain([refusal(Some(100), 400)]);
-        let parts = message(refused(many.collect()));
+        let parts = message(refused(many.collect()), &Sites::All);
         assert_eq!((parts.reason(), parts.detail.as_str()), (v1::RejectReason::Unspecified, ""));
         assert_eq!((parts.rejected.len(), parts.rejected_total), (100, 500));
         assert_eq!(parts.rejected[7].index, 7);

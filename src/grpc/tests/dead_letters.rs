@@ -85,7 +85,7 @@ async fn refused_messages_are_listed_with_what_was_refused() {
         sites: Sites::All,
         site: Some(id("north")),
         device: Some(id("d-1")),
-        reason: Some(RejectReason::UnboundDevice),
+        reasons: Some(vec![RejectReason::UnboundDevice]),
         from: Timestamp::from_seconds(1),
         until: Timestamp::from_seconds(9),
         with_payload: true,

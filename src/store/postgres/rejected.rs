@@ -46,7 +46,7 @@ const LIST: &str = concat!(
     visible!("$1"),
     "     AND ($2::text IS NULL OR r.site_id = $2)
           AND ($3::text IS NULL OR r.device_id = $3)
-          AND ($4::text IS NULL OR r.reason = $4)
+          AND ($4::text[] IS NULL OR r.reason = ANY ($4))
           AND r.received_at >= $5 AND r.received_at < $6
           AND ($7::timestamptz IS NULL
                OR (r.received_at, r.journal_id, r.partition, r.position) < ($7, $8, $9, $10))
@@ -100,7 +100,7 @@ impl PostgresHistory {
             &site_ids(&query.sites),
             &query.site.as_ref().map(|site| site.as_str()),
             &query.device.as_ref().map(|device| device.as_str()),
-            &query.reason.map(|reason| reason.name()),
+            &query.reason_names(),
             &Time(query.from),
             &Time(page.until),
             &after.map(|key| Time(key.received_at)),

@@ -3,6 +3,7 @@
 //! A query that takes too long, or whose caller has gone, is interrupted; its connection is not
 //! used again.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -221,11 +222,14 @@ fn list(
 pub(super) fn sites_json(sites: &Sites) -> Option<String> {
     match sites {
         Sites::All => None,
-        Sites::Only(sites) => {
-            let ids: Vec<_> = sites.iter().map(|site| format!("\"{site}\"")).collect();
-            Some(format!("[{}]", ids.join(",")))
-        }
+        Sites::Only(sites) => Some(json(sites)),
     }
+}
+
+/// An array of what needs no escapes: ids and names.
+pub(super) fn json(ids: impl IntoIterator<Item = impl Display>) -> String {
+    let ids: Vec<_> = ids.into_iter().map(|id| format!("\"{id}\"")).collect();
+    format!("[{}]", ids.join(","))
 }
 
 /// `None` for the row of nulls.

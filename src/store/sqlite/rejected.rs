@@ -3,7 +3,7 @@
 use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 
-use super::query::{sites_json, time};
+use super::query::{json, sites_json, time};
 use crate::engine::input::Sites;
 use crate::position::MessageId;
 use crate::store::rejected::{Key, PAGE_BYTES_MAX, Page, RawRejected, RejectedQuery};
@@ -41,7 +41,7 @@ const LIST: &str = concat!(
     visible!("?1"),
     "     AND (?2 IS NULL OR r.site_id = ?2)
           AND (?3 IS NULL OR r.device_id = ?3)
-          AND (?4 IS NULL OR r.reason = ?4)
+          AND (?4 IS NULL OR r.reason IN (SELECT value FROM json_each(?4)))
           AND r.received_at >= ?5 AND r.received_at < ?6
           AND (?7 IS NULL
                OR (r.received_at, r.journal_id, r.partition, r.position) < (?7, ?8, ?9, ?10))
@@ -88,7 +88,7 @@ pub(super) fn list(
         sites_json(&query.sites),
         query.site.as_ref().map(|site| site.as_str()),
         query.device.as_ref().map(|device| device.as_str()),
-        query.reason.map(|reason| reason.name()),
+        query.reason_names().map(json),
         query.from.micros(),
         page.until.micros(),
         after.map(|key| key.received_at.micros()),

@@ -22,13 +22,17 @@ fn everything() -> RejectedQuery {
         sites: Sites::All,
         site: None,
         device: None,
-        reason: None,
+        reasons: None,
         from: Timestamp::MIN,
         until: Timestamp::MAX,
         with_payload: false,
         page_size: 100,
         page_token: None,
     }
+}
+
+fn for_reasons(reasons: &[RejectReason]) -> RejectedQuery {
+    RejectedQuery { reasons: Some(reasons.to_vec()), ..everything() }
 }
 
 fn only(sites: &[&str]) -> Sites {
@@ -179,14 +183,15 @@ on_both! {
             (RejectedQuery { site: site.clone(), ..everything() }, vec![3, 1]),
             (RejectedQuery { device: device.clone(), ..everything() }, vec![2, 1]),
             (RejectedQuery { site, device, ..everything() }, vec![1]),
-            (RejectedQuery { reason: Some(RejectReason::TooOld), ..everything() }, vec![3]),
-            (RejectedQuery { reason: Some(RejectReason::TooLarge), ..everything() }, vec![]),
+            (for_reasons(&[RejectReason::TooOld]), vec![3]),
+            (for_reasons(&[RejectReason::TooOld, RejectReason::UnknownDevice]), vec![3, 2, 1]),
+            (for_reasons(&[RejectReason::TooLarge]), vec![]),
+            (for_reasons(&[]), vec![]),
             (RejectedQuery { from: at(2), until: at(4), ..everything() }, vec![3, 2]),
         ] {
             assert_eq!(positions(&*history, query.clone()).await, expected, "{query:?}");
         }
-        let by_reason = RejectedQuery { reason: Some(RejectReason::TooOld), ..everything() };
-        let found = list(&*history, by_reason).await.messages;
+        let found = list(&*history, for_reasons(&[RejectReason::TooOld])).await.messages;
         assert_eq!(found[0].refusals.len(), 2, "the others of the message too");
     }
 
