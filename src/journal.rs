@@ -18,18 +18,18 @@
 //! - A checkpoint is written in pieces that go along with the commits, one with each. A crash at any
 //!   moment leaves the last checkpoint or the new one, whole.
 //!
-//! What it enforces of the disk limit: [`Settings::max_bytes`] bounds all that the storage has on
-//! disk (entries, checkpoint, and the write-ahead log with its preallocation); the commit that
-//! would go beyond it is refused with [`Error::Full`] and changes nothing. Before that
-//! [`Writer::room`] tells that space is short: at [`Room::Low`] the resume window is given up by
+//! What it does about the disk limit: [`Settings::max_bytes`] is for all that the storage has on
+//! disk (entries, checkpoint, and the write-ahead log with its preallocation). [`Writer::room`]
+//! tells what is left of it: at [`Room::Low`] the resume window is given up by
 //! [`Writer::retain`], at [`Room::CommandsOnly`] the last twentieth is left for commands. It is
 //! measured every few MiB, with slack for what the storage does in between; only a compaction of
-//! the checkpoint may exceed it for a moment, by the tables being merged.
+//! the checkpoint may exceed it for a moment, by the tables being merged. A commit is never refused
+//! for it, because what must go on would be lost by that: to take no more messages where only
+//! commands have room is the partition's part.
 //!
-//! A file system with less space than that is a limit too, told and refused the same way
-//! ([`Error::FileSystemFull`]), before a write fails. Where others fill it faster than it is seen,
-//! a write does fail, and [`Error::NoSpace`] says so. Stopping to acknowledge is the partition's
-//! part, not done here.
+//! A file system with less space than that is a limit too, told the same way and before a write
+//! fails ([`Shortage::FileSystem`]). Where others fill it faster than it is seen, a write does
+//! fail, and [`Error::NoSpace`] says so.
 //!
 //! What it deliberately does not do: read a clock, interpret an entry beyond its `received_at`,
 //! or decide when to checkpoint and to retain.
@@ -51,6 +51,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub use self::checkpoint::{BlobKey, Blobs, Checkpoint};
+pub use self::disk::Shortage;
 pub use self::entry::Entry;
 pub use self::follower::Follower;
 pub use self::writer::{Record, Writer};
@@ -198,28 +199,6 @@ pub enum Error {
     /// An earlier write failed; the process must end.
     #[error("writing the journal failed before; the process must end")]
     Broken,
-    /// The commit would exceed the limit. Nothing was written, and the writer still works.
-    #[error("the journal has {disk_bytes} of at most {max_bytes} bytes on disk")]
-    Full {
-        /// What it has on disk.
-        disk_bytes: u64,
-        /// Its limit.
-        max_bytes: u64,
-    },
-    /// The commit might fill the file system. Nothing was written, and the writer still works.
-    #[error(
-        "the file system of {} has {available_bytes} bytes left, of which the journal keeps \
-         {reserved_bytes} for itself",
-        dir.display()
-    )]
-    FileSystemFull {
-        /// The journal's directory.
-        dir: PathBuf,
-        /// What the file system has left.
-        available_bytes: u64,
-        /// What of it the storage may need.
-        reserved_bytes: u64,
-    },
     /// Bytes on disk are not an entry.
     #[error("reading an entry of the journal")]
     Entry(#[from] entry::DecodeEntryError),

@@ -6,10 +6,11 @@
 //! asked every time; the journal's own files are measured now and then, and what was written since
 //! is counted.
 
-use std::path::Path;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
+use super::Room;
 use super::storage::{Reader, Space};
-use super::{Error, Room};
 
 /// The disk is measured again after this much was written; what was written since is counted.
 const MEASURE_EVERY_BYTES: u64 = 4 << 20;
@@ -20,6 +21,43 @@ pub(super) const SLACK_BYTES: u64 = 128 << 20;
 const LOW_PERCENT: u64 = 85;
 /// Above this share only commands are to be taken.
 const COMMANDS_ONLY_PERCENT: u64 = 95;
+
+/// Which limit leaves less than plenty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shortage {
+    /// That of the settings.
+    Limit {
+        /// What the journal has on disk.
+        disk_bytes: u64,
+        /// Its limit.
+        max_bytes: u64,
+    },
+    /// That of the file system.
+    FileSystem {
+        /// The journal's directory.
+        dir: PathBuf,
+        /// What the file system has left.
+        available_bytes: u64,
+        /// What of it the storage may need.
+        reserved_bytes: u64,
+    },
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Limit { disk_bytes, max_bytes } => {
+                write!(f, "the journal has {disk_bytes} of at most {max_bytes} bytes on disk")
+            }
+            Self::FileSystem { dir, available_bytes, reserved_bytes } => write!(
+                f,
+                "the file system of {} has {available_bytes} bytes left, of which the journal \
+                 keeps {reserved_bytes} for itself",
+                dir.display()
+            ),
+        }
+    }
+}
 
 /// What is on disk against what may be.
 pub(super) struct Disk {
@@ -58,38 +96,19 @@ impl Disk {
     }
 
     /// Which limit leaves less than plenty, if one does.
-    pub(super) fn shortage(&self, reader: &dyn Reader, dir: &Path) -> Option<Error> {
+    pub(super) fn shortage(&self, reader: &dyn Reader, dir: &Path) -> Option<Shortage> {
         if self.room(reader) == Room::Plenty {
             return None;
         }
         let is_nearer = |space: &Space| self.bytes().saturating_add(space.left()) < self.max;
-        let space = reader.space().ok().filter(is_nearer);
-        Some(space.map_or_else(|| self.full(), |space| file_system_full(space, dir)))
-    }
-
-    pub(super) fn make_sure_of_room(
-        &mut self,
-        bytes: u64,
-        reader: &dyn Reader,
-        dir: &Path,
-    ) -> Result<(), Error> {
-        if let Ok(space) = reader.space()
-            && bytes > space.left()
-        {
-            return Err(file_system_full(space, dir));
-        }
-        if !self.fits(bytes) {
-            self.measure(reader);
-        }
-        if self.fits(bytes) { Ok(()) } else { Err(self.full()) }
-    }
-
-    fn full(&self) -> Error {
-        Error::Full { disk_bytes: self.bytes(), max_bytes: self.max }
-    }
-
-    fn fits(&self, bytes: u64) -> bool {
-        self.bytes().saturating_add(bytes) <= self.max
+        Some(match reader.space().ok().filter(is_nearer) {
+            Some(Space { available, reserved }) => Shortage::FileSystem {
+                dir: dir.to_owned(),
+                available_bytes: available,
+                reserved_bytes: reserved,
+            },
+            None => Shortage::Limit { disk_bytes: self.bytes(), max_bytes: self.max },
+        })
     }
 
     pub(super) fn wrote(&mut self, bytes: u64, reader: &dyn Reader) {
@@ -105,12 +124,6 @@ impl Disk {
             (self.measured, self.since) = (measured, 0);
         }
     }
-}
-
-fn file_system_full(space: Space, dir: &Path) -> Error {
-    let Space { available, reserved } = space;
-    let (available_bytes, reserved_bytes) = (available, reserved);
-    Error::FileSystemFull { dir: dir.to_owned(), available_bytes, reserved_bytes }
 }
 
 #[cfg(test)]
@@ -153,24 +166,12 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_the_file_system_is_refused_by_its_name_though_the_limit_is_far() {
-        let memory = Memory::default();
-        let mut disk = Disk::new(SLACK_BYTES + 1000, &memory);
-        memory.state().space_left = Some(99);
-        let refused = disk.make_sure_of_room(100, &memory, Path::new("/var/lib/journal"));
-        let refused = refused.expect_err("no space").to_string();
-        assert!(refused.contains("file system of /var/lib/journal has 99 bytes left"), "{refused}");
-        memory.state().space_left = Some(100);
-        disk.make_sure_of_room(100, &memory, Path::new("")).expect("space");
-    }
-
-    #[test]
     fn the_limit_that_is_nearer_is_named() {
         let memory = Memory::default();
         let told = |measured, space_left| {
             memory.state().space_left = Some(space_left);
             let disk = Disk { measured, since: 0, max: 10_000 };
-            disk.shortage(&memory, Path::new("/journal")).map(|error| error.to_string())
+            disk.shortage(&memory, Path::new("/journal")).map(|shortage| shortage.to_string())
         };
         assert_eq!(told(5000, 10_000), None);
         let of_settings = told(9600, 10_000).expect("short");

@@ -16,7 +16,7 @@ use super::disk::Disk;
 use super::entry::{self, Entry};
 use super::storage::{Batch, Failure, Storage, is_for_want_of_space};
 use super::window::weight;
-use super::{Error, Room, Settings, Shared};
+use super::{Error, Room, Settings, Shared, Shortage};
 use crate::clock::Timestamp;
 use crate::position::Position;
 
@@ -83,29 +83,15 @@ impl Writer {
     /// Commits the records in one atomic, durable write, then shows them to followers. A piece of
     /// the checkpoint under way goes along. Blocking, for one fsync.
     ///
+    /// Nothing is refused for want of room, see [`Writer::room`].
+    ///
     /// # Errors
-    /// [`Error::Full`] if they don't fit the limit, [`Error::FileSystemFull`] if there is no space
-    /// for them: nothing has changed. [`Error::NoSpace`] and [`Error::Storage`] if writing failed,
-    /// [`Error::Broken`] if it had failed before: the process must end.
+    /// [`Error::NoSpace`] and [`Error::Storage`] if writing failed, [`Error::Broken`] if it had
+    /// failed before: the process must end.
     ///
     /// # Panics
     /// If the positions don't follow [`Writer::last`] one by one.
     pub fn commit(&mut self, records: Vec<Record>) -> Result<(), Error> {
-        self.check_sound()?;
-        let bytes = records.iter().map(|record| record.bytes.len() as u64).sum();
-        self.make_sure_of_room(bytes)?;
-        self.commit_from_reserve(records)
-    }
-
-    /// As [`Writer::commit`], whatever room is left: for the few and small entries that must go
-    /// on when the limit is reached, such as commands.
-    ///
-    /// # Errors
-    /// [`Error::NoSpace`], [`Error::Storage`] and [`Error::Broken`] as there.
-    ///
-    /// # Panics
-    /// As there.
-    pub fn commit_from_reserve(&mut self, records: Vec<Record>) -> Result<(), Error> {
         self.check_sound()?;
         let Some(newest) = records.last().map(|record| Arc::clone(&record.entry)) else {
             return Ok(());
@@ -224,7 +210,7 @@ impl Writer {
 
     /// Why [`Writer::room`] is not plenty, for people: which limit is near, and where.
     #[must_use]
-    pub fn shortage(&self) -> Option<Error> {
+    pub fn shortage(&self) -> Option<Shortage> {
         self.disk.shortage(&*self.shared.reader, &self.dir)
     }
 
@@ -244,15 +230,6 @@ impl Writer {
             assert_eq!(record.entry.position, expected, "entries are committed in order");
             expected = expected.next();
         }
-    }
-
-    /// Measures whether this much more fits.
-    ///
-    /// # Errors
-    /// [`Error::Full`] if it does not fit the limit, [`Error::FileSystemFull`] if the file system
-    /// has no space for it.
-    pub fn make_sure_of_room(&mut self, bytes: u64) -> Result<(), Error> {
-        self.disk.make_sure_of_room(bytes, &*self.shared.reader, &self.dir)
     }
 
     /// Changes the storage by about so many bytes, once; a failure is final.
@@ -346,7 +323,7 @@ mod tests {
             let (memory, Opened { mut writer, .. }) = journal();
             memory.state().space_left = space_left;
             memory.state().fails = true;
-            let failed = writer.commit_from_reserve(ticks(1..=1)).expect_err("fails");
+            let failed = writer.commit(ticks(1..=1)).expect_err("fails");
             assert_eq!(matches!(failed, Error::NoSpace { available_bytes: 0, .. }), is_told);
             assert_eq!(failed.to_string().contains("in memory: its file system is full"), is_told);
             assert!(matches!(writer.commit(ticks(1..=1)), Err(Error::Broken)));
@@ -354,14 +331,20 @@ mod tests {
     }
 
     #[test]
-    fn a_file_system_without_space_is_told_before_a_write_fails() {
-        let (memory, Opened { mut writer, .. }) = journal();
+    fn want_of_room_is_told_and_refuses_nothing() {
+        let (memory, Opened { journal, mut writer, .. }) = journal();
+        assert_eq!((writer.room(), writer.shortage()), (Room::Plenty, None));
+        memory.state().disk_bytes = 1000;
+        writer.measure();
+        let of_settings = Shortage::Limit { disk_bytes: 1000, max_bytes: 1000 };
+        assert_eq!((writer.room(), writer.shortage()), (Room::CommandsOnly, Some(of_settings)));
+        writer.commit(ticks(1..=1)).expect("a command goes on");
+        memory.state().disk_bytes = 100;
         memory.state().space_left = Some(1);
-        assert_eq!(writer.room(), Room::Plenty, "of nothing yet");
-        assert!(matches!(writer.commit(ticks(1..=1)), Err(Error::FileSystemFull { .. })));
-        writer.commit_from_reserve(ticks(1..=1)).expect("a command goes on");
-        memory.state().space_left = None;
-        writer.commit(ticks(2..=2)).expect("there is space again");
+        writer.measure();
+        assert!(matches!(writer.shortage(), Some(Shortage::FileSystem { available_bytes: 1, .. })));
+        writer.commit(ticks(2..=2)).expect("a command goes on");
+        assert_eq!(journal.last(), Position(2));
     }
 
     #[test]
@@ -386,18 +369,6 @@ mod tests {
         let (_memory, Opened { mut writer, .. }) = journal();
         writer.commit(ticks(1..=2)).expect("works");
         drop(writer.checkpoint_complete(Position(3)));
-    }
-
-    #[test]
-    fn a_commit_beyond_the_limit_changes_nothing_and_goes_through_once_there_is_room() {
-        let (memory, Opened { journal, mut writer, .. }) = journal();
-        memory.state().disk_bytes = 1000;
-        writer.disk.measure(&*writer.shared.reader);
-        let full = writer.commit(ticks(1..=1));
-        assert!(matches!(full, Err(Error::Full { disk_bytes: 1000, max_bytes: 1000 })));
-        assert_eq!(journal.last(), Position::START);
-        memory.state().disk_bytes = 900;
-        writer.commit(ticks(1..=1)).expect("there is room");
     }
 
     /// What is kept of ten entries, received a second apart, at second `now` with a resume window

@@ -133,7 +133,7 @@ impl Committer {
         let begun = Instant::now();
         if let Some(last) = batch.records.last() {
             self.now = last.entry.input.received_at;
-            self.writer.commit_from_reserve(batch.records)?;
+            self.writer.commit(batch.records)?;
             self.backlog.leave();
         }
         let committing = begun.elapsed();
