@@ -112,7 +112,7 @@ impl Committer {
         let looked_at = Instant::now();
         let mut committer = Self { writer, stored, backlog, checkpoint, now, looked_at };
         committer.writer.measure();
-        committer.tell_room();
+        committer.tell_room(committer.writer.room());
         committer
     }
 
@@ -149,18 +149,21 @@ impl Committer {
 
     /// Where room is short, lets go of whatever may go before more comes.
     fn look_at_room(&mut self) -> Result<(), Error> {
-        if self.writer.room() != Room::Plenty && self.looked_at.elapsed() >= ROOM_CHECK_EVERY {
+        // The file system is asked for it: once a batch is enough.
+        let mut room = self.writer.room();
+        if room != Room::Plenty && self.looked_at.elapsed() >= ROOM_CHECK_EVERY {
             self.retain()?;
             // The storage lets go of files some time after it was told.
             self.writer.measure();
             self.looked_at = Instant::now();
+            room = self.writer.room();
         }
-        self.tell_room();
+        self.tell_room(room);
         Ok(())
     }
 
-    fn tell_room(&self) {
-        let is_full = self.writer.room() == Room::CommandsOnly;
+    fn tell_room(&self, room: Room) {
+        let is_full = room == Room::CommandsOnly;
         if is_full == self.backlog.is_held() {
             return;
         }
@@ -241,6 +244,17 @@ mod tests {
         let reply = Err(Refusal::NotFound { kind: "site", id: "north".to_owned() });
         batch.add(record, Completion::Answer(answer), Some(reply));
         (batch, answered)
+    }
+
+    #[test]
+    fn the_file_system_is_asked_once_a_batch_while_there_is_room() {
+        let (memory, opened) = Memory::journal(&settings(1 << 20));
+        let (_, stored) = watch::channel(Position::START);
+        let mut committer = Committer::new(opened.writer, stored, Arc::default());
+        let before = memory.state().asked_for_space;
+        committer.commit(batch().0).unwrap();
+        committer.look_at_room().unwrap();
+        assert_eq!(memory.state().asked_for_space - before, 1);
     }
 
     #[test]

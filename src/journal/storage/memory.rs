@@ -25,6 +25,8 @@ pub(crate) struct State {
     pub(crate) disk_bytes: u64,
     /// What the file system has left for entries; unlimited if not set.
     pub(crate) space_left: Option<u64>,
+    /// How often that was asked.
+    pub(crate) asked_for_space: usize,
     /// What was written of the checkpoint under way, a piece after the other.
     pub(crate) pieces: Vec<Vec<BlobKey>>,
     /// The last complete checkpoint: what it stands for, and its pieces.
@@ -149,7 +151,9 @@ impl Reader for Memory {
     }
 
     fn space(&self) -> Result<Space, Failure> {
-        Ok(Space { available: self.state().space_left.unwrap_or(u64::MAX), reserved: 0 })
+        let mut state = self.state();
+        state.asked_for_space += 1;
+        Ok(Space { available: state.space_left.unwrap_or(u64::MAX), reserved: 0 })
     }
 }
 
