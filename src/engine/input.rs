@@ -69,6 +69,24 @@ impl Event {
         }
     }
 
+    /// The bytes of the payload that it carries: what makes an input large.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        match self {
+            Self::Publish(publish) | Self::Poisoned(Poisoned::Publish(publish)) => {
+                publish.payload.len()
+            }
+            Self::Command(command) | Self::Poisoned(Poisoned::Command(command)) => {
+                match &command.action {
+                    Action::Redrive(redrive) => redrive.publish.payload.len(),
+                    Action::RecordReadings { readings, .. } => readings.len(),
+                    _ => 0,
+                }
+            }
+            _ => 0,
+        }
+    }
+
     /// The message, if it is one, read or not.
     #[must_use]
     pub const fn message(&self) -> Option<&Publish> {

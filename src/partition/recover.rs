@@ -106,7 +106,7 @@ fn replay(
 
 /// About how many bytes an entry takes in the journal: what counts towards the next checkpoint.
 fn weight(entry: &Entry) -> usize {
-    let payload = entry.input.event.message().map_or(0, |publish| publish.payload.len());
+    let payload = entry.input.event.payload_bytes();
     std::mem::size_of::<Entry>() + payload + std::mem::size_of_val(&*entry.outputs)
 }
 
@@ -132,14 +132,17 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::clock::{Clock, SystemClock};
+    use crate::clock::{Clock, SystemClock, Timestamp};
     use crate::engine::alerts::{AlertEvent, Phase, Trigger};
-    use crate::engine::input::{Action, Command, Event, Principal, Role, Settings, Sites};
+    use crate::engine::input::{
+        Action, Command, Event, Poisoned, Principal, Publish, Redrive, Role, Settings, Sites,
+    };
     use crate::engine::output::Refusal;
     use crate::journal::{self, Record};
     use crate::partition::told::tests::unknown_alert;
     use crate::partition::{Handle, Partition, Quarantine, Surroundings, handle};
-    use crate::vitals::SiteId;
+    use crate::position::JournalId;
+    use crate::vitals::{PatientId, SiteId};
 
     fn create(site: &str) -> Command {
         let principal =
@@ -177,6 +180,43 @@ mod tests {
         drop(inlets);
         running.await.unwrap().unwrap();
         opened.journal.last()
+    }
+
+    #[test]
+    fn an_entry_weighs_what_it_carries_whoever_sent_it() {
+        let payload = bytes::Bytes::from_static(&[0; 5000]);
+        let publish = Publish {
+            topic: String::new(),
+            payload: payload.clone(),
+            encoding: None,
+            correlation: None,
+            retained: false,
+        };
+        let redrive = Redrive {
+            message: MessageId {
+                journal_id: JournalId::generate(),
+                partition: journal::Settings::new("").partition,
+                position: Position::START,
+            },
+            publish: publish.clone(),
+            received_at: Timestamp::EPOCH,
+            refused: vec![],
+            redrives_stored: 0,
+        };
+        let patient = PatientId::new("p-1").unwrap();
+        let by_hand = Action::RecordReadings { patient, readings: payload };
+        let command = |action| Box::new(Command { action, ..create("north") });
+        for (event, payload) in [
+            (Event::Tick, 0),
+            (Event::Publish(publish), 5000),
+            (Event::Command(command(Action::Redrive(redrive.clone()))), 5000),
+            (Event::Poisoned(Poisoned::Command(command(Action::Redrive(redrive)))), 5000),
+            (Event::Command(command(by_hand)), 5000),
+        ] {
+            let input = Input { received_at: Timestamp::EPOCH, event };
+            let entry = Entry { position: Position(1), input, outputs: vec![] };
+            assert_eq!(weight(&entry), std::mem::size_of::<Entry>() + payload);
+        }
     }
 
     #[tokio::test]
