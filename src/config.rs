@@ -385,15 +385,12 @@ impl Store {
         }
     }
 
-    /// The address with the password in it, if a file holds one.
+    /// The password as its file has it now, if a file holds it.
     ///
     /// # Errors
     /// When the file can't be read or is no password.
-    pub fn url_with_password(&self) -> Result<Secret, SecretError> {
-        match &self.password_file {
-            None => Ok(self.url.reveal()),
-            Some(file) => Ok(self.url.with_password(&Secret::read(file)?)),
-        }
+    pub fn password(&self) -> Result<Option<Secret>, SecretError> {
+        self.password_file.as_deref().map(Secret::read).transpose()
     }
 }
 

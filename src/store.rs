@@ -11,12 +11,16 @@
 //! journal, and never gives up on a database that is away (V9), but says so in [`State`]; a
 //! database that belongs to another journal is refused with both names, not written to.
 //!
-//! Deliberately absent: retention, aggregates, column compression, device sequences, setting a
-//! refused row aside, and going on after a gap. TLS to Postgres is not spoken yet, so a URL that
+//! A row that the database can't hold is set aside and blocks nobody: the module `refused` tells how, and
+//! what operators can do.
+//!
+//! Deliberately absent: retention, aggregates, column compression, device sequences, and going on
+//! after a gap. TLS to Postgres is not spoken yet, so a URL that
 //! demands it is refused instead of being obeyed by half.
 
 mod backoff;
 mod batch;
+mod bisection;
 pub mod blob;
 mod cursor;
 mod database;
@@ -25,14 +29,16 @@ mod history;
 mod migration;
 mod page;
 mod postgres;
+mod refused;
 mod rejected;
 mod row;
 mod settings;
 mod sqlite;
+mod state;
 
 use std::time::Duration;
 
-pub use follower::{Link, State, Writer};
+pub use follower::Writer;
 pub use history::{
     History, HistoryError, PAGE_SIZE_MAX, ReadingsPage, ReadingsQuery, StoredReading, open_history,
 };
@@ -40,6 +46,7 @@ pub use rejected::{
     DeadLetter, REJECTED_PAGE_SIZE_MAX, RejectedMessage, RejectedPage, RejectedQuery, StoredRefusal,
 };
 pub use settings::{OnGap, Settings, Url, UrlError};
+pub use state::{Link, State};
 
 use crate::journal;
 use crate::position::{JournalId, Position};

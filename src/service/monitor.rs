@@ -92,6 +92,10 @@ impl Monitor {
         let state = self.store.borrow_and_update().clone();
         match state.link {
             Link::Connecting => self.store_part.not_ready("connecting"),
+            Link::Connected if state.rows_refused > 0 => self.store_part.degraded(format!(
+                "the database has refused {} rows since the start, see refused_rows",
+                state.rows_refused
+            )),
             Link::Connected => self.store_part.ready(),
             Link::Away { since, reason } => {
                 self.store_part.degraded(format!("away since {since}: {reason}"));

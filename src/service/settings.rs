@@ -33,8 +33,11 @@ fn bytes(section: &Ingest) -> u32 {
 }
 
 pub(super) fn store(section: &Store) -> Result<store::Settings, Error> {
-    let url = section.url_with_password()?.expose().parse()?;
-    Ok(store::Settings::new(url))
+    let mut settings = store::Settings::new(section.url.reveal().expose().parse()?);
+    // It is read for each connection; one that is missing from the start is found out here.
+    section.password()?;
+    settings.password_file.clone_from(&section.password_file);
+    Ok(settings)
 }
 
 pub(super) fn journal(section: &Journal) -> journal::Settings {

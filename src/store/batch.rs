@@ -3,9 +3,11 @@
 //! Promises: an entry is in it whole or not at all, so that the cursor can stand behind it; a row
 //! that is overwritten twice is written once, as it stands in the end.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::row::{self, Cell, Identity, Letter, Origin, ReadingRow, Row};
+use super::row::{self, Cell, Change, Identity, Letter, Origin, Place, Placed, ReadingRow, Row};
+use crate::clock::Timestamp;
 use crate::engine::output::Output;
 use crate::journal::entry::Entry;
 use crate::position::{Cursor, Position};
@@ -25,13 +27,62 @@ pub(super) struct Batch {
     /// The last entry in it; that of `from` while there is none.
     pub(super) through: Position,
     pub(super) readings: Vec<ReadingRow>,
-    pub(super) upserts: BTreeMap<Identity, Row>,
-    pub(super) alert_events: Vec<Row>,
-    pub(super) rejects: Vec<Row>,
+    upserts: BTreeMap<Identity, Placed>,
+    alert_events: Vec<Placed>,
+    rejects: Vec<Placed>,
     /// Messages that were sent through again, with the cells of [`row::MARK_REDRIVEN`]; they may
     /// be among `rejects`.
-    pub(super) redriven: Vec<Row>,
+    redriven: Vec<Placed>,
     size: Size,
+}
+
+/// Rows of a batch that get into one table in one way.
+#[derive(Debug)]
+pub(super) enum Part<'a> {
+    Readings(&'a [ReadingRow]),
+    Others(Change, Vec<&'a Placed>),
+}
+
+impl<'a> Part<'a> {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Readings(rows) => rows.len(),
+            Self::Others(_, rows) => rows.len(),
+        }
+    }
+
+    pub(super) fn table_name(&self) -> &'static str {
+        match self {
+            Self::Readings(_) => row::READINGS.name,
+            Self::Others(change, _) => change.table_name(),
+        }
+    }
+
+    /// What the cells of a row are.
+    pub(super) fn columns(&self) -> Vec<&'static str> {
+        match self {
+            Self::Readings(_) => row::READINGS.columns.to_vec(),
+            Self::Others(change, _) => change.columns(),
+        }
+    }
+
+    /// Where a row comes from, and its cells.
+    pub(super) fn row(&self, index: usize, stored_at: Timestamp) -> (Place, Cow<'a, [Cell]>) {
+        match self {
+            Self::Readings(rows) => {
+                let row = &rows[index];
+                (row.place, row.cells(stored_at).into())
+            }
+            Self::Others(_, rows) => {
+                let Placed { place, row } = rows[index];
+                (*place, row.as_slice().into())
+            }
+        }
+    }
+
+    fn appended(table: &'static row::Table, rows: &'a [Placed]) -> Self {
+        Self::Others(Change::Insert(table), rows.iter().collect())
+    }
 }
 
 impl Batch {
@@ -58,6 +109,30 @@ impl Batch {
         self.size
     }
 
+    /// Where the database stands once it has this batch, and the next may follow.
+    pub(super) fn end(&self) -> Cursor {
+        Cursor { position: self.through, ..self.from }
+    }
+
+    /// Its rows in the order of writing, the same in every transaction.
+    pub(super) fn parts(&self) -> Vec<Part<'_>> {
+        let upserts: Vec<_> = self.upserts.iter().collect();
+        // Sorted by table, so that rows of one table stand together.
+        let upserts = upserts.chunk_by(|(a, _), (b, _)| a.table().name == b.table().name);
+        let upserts = upserts.map(|rows| {
+            let change = Change::Insert(rows[0].0.table());
+            Part::Others(change, rows.iter().map(|(_, row)| *row).collect())
+        });
+        let mut parts = vec![Part::Readings(&self.readings)];
+        parts.extend(upserts);
+        parts.push(Part::appended(&row::ALERT_EVENTS, &self.alert_events));
+        parts.push(Part::appended(&row::REJECTED_MESSAGES, &self.rejects));
+        let redriven = self.redriven.iter().collect();
+        parts.push(Part::Others(Change::Update(&row::MARK_REDRIVEN), redriven));
+        parts.retain(|part| part.len() > 0);
+        parts
+    }
+
     /// Takes the rows of the entry that comes next.
     pub(super) fn push(&mut self, entry: &Entry) {
         let mut letter = Letter::of(&entry.input.event);
@@ -80,45 +155,46 @@ impl Batch {
     fn push_output(&mut self, origin: Origin, output: &Output, letter: &mut Letter<'_>) {
         match output {
             Output::Reading(reading) => {
-                let row = ReadingRow { reading: *reading, received_at: origin.received_at };
-                self.readings.push(row);
+                let (place, received_at) = (origin.place(), origin.received_at);
+                self.readings.push(ReadingRow { place, reading: *reading, received_at });
                 self.size.rows += 1;
                 self.size.bytes += size_of::<ReadingRow>();
             }
             Output::Alert(event) => {
-                self.upsert(row::alert(&event.alert));
-                let row = self.counted(row::alert_event(origin, event));
+                self.upsert(origin, row::alert(&event.alert));
+                let row = self.counted(origin, row::alert_event(origin, event));
                 self.alert_events.push(row);
             }
             Output::Reject(reject) => {
-                let row = self.counted(row::reject(origin, reject, *letter));
+                let row = self.counted(origin, row::reject(origin, reject, *letter));
                 letter.payload = None;
                 self.rejects.push(row);
             }
             Output::Redriven(told) => {
-                self.upsert(row::redrives(origin.partition, told));
-                let row = self.counted(row::mark_redriven(told.message, origin.received_at));
+                self.upsert(origin, row::redrives(origin.partition, told));
+                let row = row::mark_redriven(told.message, origin.received_at);
+                let row = self.counted(origin, row);
                 self.redriven.push(row);
             }
-            Output::Registry(change) => self.upsert(row::registry(change)),
-            Output::Monitoring(change) => self.upsert(row::monitoring(change)),
+            Output::Registry(change) => self.upsert(origin, row::registry(change)),
+            Output::Monitoring(change) => self.upsert(origin, row::monitoring(change)),
             Output::DeviceSequences(account) => {
-                self.upsert(row::device_sequences(origin, account));
+                self.upsert(origin, row::device_sequences(origin, account));
             }
             // Gateways are told by another follower; the store keeps no verdicts.
             Output::Verdict(_) => {}
         }
     }
 
-    fn upsert(&mut self, (identity, row): (Identity, Row)) {
-        let row = self.counted(row);
+    fn upsert(&mut self, origin: Origin, (identity, row): (Identity, Row)) {
+        let row = self.counted(origin, row);
         self.upserts.insert(identity, row);
     }
 
-    fn counted(&mut self, row: Row) -> Row {
+    fn counted(&mut self, origin: Origin, row: Row) -> Placed {
         self.size.rows += 1;
         self.size.bytes += row.iter().map(cell_bytes).sum::<usize>();
-        row
+        Placed { place: origin.place(), row }
     }
 
     /// Puts the readings into the order of the index, so that its pages are touched one after the
@@ -186,9 +262,9 @@ mod tests {
         }))
     }
 
-    fn site(display_name: &str) -> Output {
+    fn site(key: u32, display_name: &str) -> Output {
         Output::Registry(Box::new(RegistryChange::Site(SiteRow {
-            key: SiteKey(1),
+            key: SiteKey(key),
             id: SiteId::new("north").expect("an id"),
             display_name: display_name.to_owned(),
             time_zone: "UTC".to_owned(),
@@ -202,7 +278,7 @@ mod tests {
         batch.push(&entry(8, vec![reject(0), reject(1)]));
         batch.push(&entry(9, vec![reject(0)]));
         let is_payload = |cell: &Cell| matches!(cell, Cell::Bytes(_));
-        let kept = batch.rejects.iter().map(|row| row.iter().any(is_payload));
+        let kept = batch.rejects.iter().map(|placed| placed.row.iter().any(is_payload));
         assert_eq!(kept.collect::<Vec<_>>(), [true, false, true]);
         assert!((2000..3000 + 3000).contains(&batch.size().bytes), "{:?}", batch.size());
         assert_eq!(batch.through, Position(9));
@@ -212,15 +288,25 @@ mod tests {
     fn a_text_with_nul_is_made_fit_for_every_database() {
         let mut batch = batch();
         batch.push(&entry(8, vec![reject(0)]));
-        assert!(batch.rejects[0].contains(&Cell::Text("a NUL: \u{fffd}".to_owned())));
+        assert!(batch.rejects[0].row.contains(&Cell::Text("a NUL: \u{fffd}".to_owned())));
     }
 
     #[test]
     fn a_row_changed_twice_is_written_as_it_stands_in_the_end() {
         let mut batch = batch();
-        batch.push(&entry(8, vec![site("North"), site("North wing")]));
+        batch.push(&entry(8, vec![site(1, "North"), site(1, "North wing")]));
         let rows: Vec<_> = batch.upserts.into_values().collect();
         assert_eq!(rows.len(), 1);
-        assert!(rows[0].contains(&Cell::Text("North wing".to_owned())));
+        assert!(rows[0].row.contains(&Cell::Text("North wing".to_owned())));
+        assert_eq!(rows[0].place, Place { position: Position(8), index: 1 });
+    }
+
+    #[test]
+    fn rows_of_one_table_are_one_part() {
+        let mut batch = batch();
+        batch.push(&entry(8, vec![site(1, "North"), reject(0), site(2, "South"), reject(1)]));
+        let parts = batch.parts();
+        let parts: Vec<_> = parts.iter().map(|part| (part.table_name(), part.len())).collect();
+        assert_eq!(parts, [("sites", 2), ("rejected_messages", 2)]);
     }
 }

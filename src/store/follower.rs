@@ -2,98 +2,52 @@
 //!
 //! Promises: after any failure the cursor is read from the database again, and the journal is
 //! followed again from there, before anything is written; so a COMMIT whose fate is unknown is
-//! neither repeated nor forgotten. At most one batch is in memory. While the database is away the
+//! neither repeated nor forgotten. While one batch is written the next is gathered; there are never
+//! more than these two, and never two transactions at a time. The `stored_at` of a transaction is
+//! greater than that of every one before, over restarts and when the clock steps back: the rows
+//! stored at or before a time are exactly those of the transactions up to it. (After a clock that
+//! was far ahead, it stays there until the clock has caught up.) While the database is away the
 //! follower reads the end of the journal only to see it grow and close.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use metrics::{counter, gauge, histogram};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
-use tracing::{info, warn};
 
 use super::backoff::Backoff;
 use super::batch::Batch;
 use super::cursor::{Extent, resume};
-use super::database::{Database, Failure, Session};
+use super::database::{Database, Failure, Session, Stand};
+use super::refused::Written;
 use super::settings::Kind;
+use super::state::{Report, State};
 use super::{Error, Settings, postgres, sqlite};
 use crate::clock::{Clock, Timestamp};
 use crate::journal::entry::Entry;
 use crate::journal::{Follower, Journal};
-use crate::position::{Cursor, Position};
-use crate::telemetry::names;
-
-/// How the follower is doing, for readiness and metrics.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct State {
-    /// Whether the database is there.
-    pub link: Link,
-    /// The last entry whose rows are known to be stored; `None` before the first connection.
-    pub cursor: Option<Position>,
-    /// The last entry of the journal when this was told.
-    pub journal_last: Position,
-    /// Readings stored since the start.
-    pub readings_stored: u64,
-    /// Transactions committed since the start.
-    pub batches_stored: u64,
-}
-
-impl State {
-    /// Entries that are not known to be stored.
-    #[must_use]
-    pub fn lag_entries(&self) -> u64 {
-        self.journal_last.0.saturating_sub(self.cursor.unwrap_or_default().0)
-    }
-}
-
-/// Whether the database is there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Link {
-    /// Not yet known.
-    Connecting,
-    /// It takes what it is given.
-    Connected,
-    /// It can't be written to; this is tried again and again.
-    Away {
-        /// Since when.
-        since: Timestamp,
-        /// What it or the network said.
-        reason: String,
-    },
-    /// The follower has ended, with an error or because the journal was closed.
-    Ended {
-        /// The error, if there was one.
-        error: Option<String>,
-    },
-}
 
 /// The follower of one partition's journal. [`Writer::run`] does the work.
 pub struct Writer<C> {
     settings: Settings,
     journal: Journal,
     clock: C,
-    state: watch::Sender<State>,
+    report: Report,
 }
 
 impl<C: Clock> Writer<C> {
     /// A follower of `journal`. Nothing is connected to yet.
     pub fn new(settings: Settings, journal: Journal, clock: C) -> Self {
-        let (state, _) = watch::channel(State {
-            link: Link::Connecting,
-            cursor: None,
-            journal_last: journal.last(),
-            readings_stored: 0,
-            batches_stored: 0,
-        });
-        Self { settings, journal, clock, state }
+        let report = Report::new(settings.url.clone(), journal.clone());
+        Self { settings, journal, clock, report }
     }
 
     /// How it is doing, now and later.
     #[must_use]
     pub fn state(&self) -> watch::Receiver<State> {
-        self.state.subscribe()
+        self.report.subscribe()
     }
 
     /// Writes what the journal brings until it is closed and everything is written. Dropping it
@@ -109,9 +63,7 @@ impl<C: Clock> Writer<C> {
             }
             Kind::Sqlite(path) => self.run_on(sqlite::Sqlite::new(path)).await,
         };
-        let error = result.as_ref().err().map(|error| super::chain(error));
-        gauge!(names::STORE_CONNECTED).set(0.0);
-        self.state.send_modify(|state| state.link = Link::Ended { error });
+        self.report.ended(result.as_ref().err().map(|error| super::chain(error)));
         result
     }
 
@@ -123,8 +75,11 @@ impl<C: Clock> Writer<C> {
                 Err(Failure::Fatal(error)) => return Err(error),
                 Err(Failure::Moved) => "another writer moved the cursor".to_owned(),
                 Err(Failure::Away(reason)) => reason,
+                Err(Failure::Refused(fault)) => {
+                    format!("the database refuses a row, and to set it aside: {fault}")
+                }
             };
-            self.report_away(reason);
+            self.report.away(reason, self.clock.now());
             self.wait(&mut outage).await?;
         }
     }
@@ -137,68 +92,94 @@ impl<C: Clock> Writer<C> {
         outage: &mut Outage,
     ) -> Result<(), Failure> {
         let mut session = database.open().await?;
-        let mut cursor = self.resume(&mut session).await?;
-        let follower = self.journal.follow(cursor.position).map_err(Error::Journal)?;
+        let mut stand = self.resume(&mut session).await?;
+        let follower = self.journal.follow(stand.cursor.position).map_err(Error::Journal)?;
         let mut intake = Intake { follower, waiting: VecDeque::new(), closed: false };
         outage.tail = None;
-        self.report_connected(cursor.position);
+        self.report.connected(stand.cursor.position);
+        let mut batch = Batch::after(stand.cursor);
         let mut last_flush = None;
         loop {
-            let batch = self.fill(cursor, &mut intake, &mut session, last_flush).await?;
-            last_flush = Some(Instant::now());
-            if !batch.is_empty() {
-                cursor.position = batch.through;
-                let readings = batch.readings.len();
-                let begun = Instant::now();
-                session.write(batch, self.clock.now()).await?;
-                histogram!(names::STORE_WRITE_SECONDS).record(begun.elapsed());
-                outage.over();
-                self.report_stored(cursor.position, readings);
-            }
-            if intake.is_done() {
+            self.fill(&mut batch, &mut intake, &mut session, last_flush).await?;
+            if batch.is_empty() {
+                // The journal is closed, and nothing is left.
                 return Ok(());
             }
+            let begun = Instant::now();
+            last_flush = Some(begun);
+            stand = Stand { cursor: batch.end(), stored_at: later(stand.stored_at, &self.clock) };
+            let (readings, mut next) = (batch.readings.len(), Batch::after(stand.cursor));
+            let write = session.write(batch, stand.stored_at);
+            let written = self.gather_meanwhile(write, &mut next, &mut intake).await?;
+            outage.over();
+            self.report.stored(stand.cursor.position, readings, &written, begun.elapsed());
+            batch = next;
         }
     }
 
     /// Where the database stands, after giving it a cursor if it has none.
-    async fn resume<T: Session>(&self, session: &mut T) -> Result<Cursor, Failure> {
-        let stored = session.cursor(self.journal.partition()).await?;
+    async fn resume<T: Session>(&self, session: &mut T) -> Result<Stand, Failure> {
+        let stored = session.stand(self.journal.partition()).await?;
         let extent = Extent::of(&self.journal);
-        let cursor = self.journal.cursor(resume(stored, extent, self.settings.on_gap)?);
-        if stored.is_none() {
-            session.begin(cursor).await?;
+        let stored_cursor = stored.map(|stand| stand.cursor);
+        let cursor = self.journal.cursor(resume(stored_cursor, extent, self.settings.on_gap)?);
+        if let Some(stored) = stored {
+            return Ok(Stand { cursor, ..stored });
         }
-        Ok(cursor)
+        let stand = Stand { cursor, stored_at: self.clock.now() };
+        session.begin(stand).await?;
+        Ok(stand)
+    }
+
+    /// Waits until a batch is written, and gathers the next one meanwhile. Not cancel safe.
+    async fn gather_meanwhile(
+        &self,
+        write: impl Future<Output = Result<Written, Failure>>,
+        next: &mut Batch,
+        intake: &mut Intake,
+    ) -> Result<Written, Failure> {
+        let mut write = pin!(write);
+        loop {
+            self.take(next, intake);
+            tokio::select! {
+                biased;
+                written = &mut write => return written,
+                more = intake.more(), if !intake.closed && !self.is_full(next) => more?,
+            }
+        }
     }
 
     /// Takes entries until the batch is full, its time has come, or the journal is closed.
     async fn fill<T: Session>(
         &self,
-        cursor: Cursor,
+        batch: &mut Batch,
         intake: &mut Intake,
         session: &mut T,
         last_flush: Option<Instant>,
-    ) -> Result<Batch, Failure> {
-        let mut batch = Batch::after(cursor);
+    ) -> Result<(), Failure> {
         loop {
-            while !self.is_full(&batch)
-                && let Some(entry) = intake.waiting.pop_front()
-            {
-                batch.push(&entry);
-            }
-            if self.is_full(&batch) || intake.is_done() {
-                return Ok(batch);
+            self.take(batch, intake);
+            if self.is_full(batch) || intake.is_done() {
+                return Ok(());
             }
             // In this order: entries that are there already go into the batch even when it is due.
             tokio::select! {
                 biased;
                 reason = session.lost() => return Err(Failure::Away(reason)),
                 more = intake.more() => more?,
-                () = sleep_until(self.due(&batch, last_flush)), if !batch.is_empty() => {
-                    return Ok(batch);
+                () = sleep_until(self.due(batch, last_flush)), if !batch.is_empty() => {
+                    return Ok(());
                 }
             }
+        }
+    }
+
+    /// Takes entries that are here already, until the batch is full.
+    fn take(&self, batch: &mut Batch, intake: &mut Intake) {
+        while !self.is_full(batch)
+            && let Some(entry) = intake.waiting.pop_front()
+        {
+            batch.push(&entry);
         }
     }
 
@@ -224,8 +205,7 @@ impl<C: Clock> Writer<C> {
             if let Some(closed_at) = outage.closed_at {
                 let waited = closed_at.elapsed();
                 if waited >= self.settings.drain_timeout {
-                    let cursor = self.state.borrow().cursor.unwrap_or_default();
-                    return Err(Error::Undrained { cursor, waited });
+                    return Err(Error::Undrained { cursor: self.report.cursor(), waited });
                 }
                 pause.as_mut().await;
                 return Ok(());
@@ -234,53 +214,16 @@ impl<C: Clock> Writer<C> {
                 () = &mut pause => return Ok(()),
                 news = outage.watch(&self.journal) => {
                     news?;
-                    self.state.send_modify(|state| state.journal_last = self.journal.last());
+                    self.report.grown();
                 }
             }
         }
     }
+}
 
-    fn report_connected(&self, cursor: Position) {
-        info!(url = %self.settings.url, %cursor, "store connected");
-        gauge!(names::STORE_CONNECTED).set(1.0);
-        gauge!(names::STORE_POSITION).set(cursor.0 as f64);
-        self.state.send_modify(|state| {
-            state.link = Link::Connected;
-            state.cursor = Some(cursor);
-            state.journal_last = self.journal.last();
-        });
-    }
-
-    fn report_stored(&self, cursor: Position, readings: usize) {
-        counter!(names::STORE_READINGS_TOTAL).increment(readings as u64);
-        gauge!(names::STORE_POSITION).set(cursor.0 as f64);
-        self.state.send_modify(|state| {
-            state.cursor = Some(cursor);
-            state.journal_last = self.journal.last();
-            state.readings_stored += readings as u64;
-            state.batches_stored += 1;
-        });
-    }
-
-    fn report_away(&self, reason: String) {
-        counter!(names::STORE_FAILURES_TOTAL).increment(1);
-        gauge!(names::STORE_CONNECTED).set(0.0);
-        self.state.send_modify(|state| {
-            let since = match &state.link {
-                Link::Away { since, .. } => *since,
-                _ => self.clock.now(),
-            };
-            let news = Link::Away { since, reason };
-            // Once per reason, not once per attempt.
-            if state.link != news
-                && let Link::Away { reason, .. } = &news
-            {
-                warn!(url = %self.settings.url, reason, "store away, rows wait in the journal");
-            }
-            state.link = news;
-            state.journal_last = self.journal.last();
-        });
-    }
+/// The time of a transaction that follows one of `last`.
+fn later(last: Timestamp, clock: &impl Clock) -> Timestamp {
+    clock.now().max(last.plus(Duration::from_micros(1)))
 }
 
 /// Entries on their way into a batch. The follower gives them by the chunk, and a chunk may be

@@ -17,22 +17,29 @@
 //! Those who only read, such as Grafana, get `USAGE` on the schema and `SELECT` on its tables and
 //! views; the partitions behind `readings` need no grants of their own.
 
+mod copy;
+mod fault;
 mod migrate;
 mod partitions;
+mod put;
 mod query;
 mod rejected;
 mod types;
 mod write;
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
+use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::{Client, Config, NoTls};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Settings;
 use super::database::{Database, Failure};
+use crate::config::{Secret, SecretError};
 
 pub(super) use query::history;
 
@@ -44,10 +51,15 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 /// And given up when the peer has acknowledged nothing for this long.
 const PEER_SILENCE_MAX: Duration = Duration::from_secs(30);
 
+/// How long a connection that is not needed any more may take to say goodbye. One whose network
+/// says nothing would otherwise stay for ever.
+const GOODBYE_MAX: Duration = Duration::from_secs(5);
+
 /// The server that the follower writes to.
 #[derive(Debug)]
 pub(super) struct Postgres {
-    config: Config,
+    address: Address,
+    connect_timeout: Duration,
     write_timeout: Duration,
 }
 
@@ -60,8 +72,12 @@ impl Postgres {
             "-c statement_timeout={0} -c idle_in_transaction_session_timeout={0}",
             limit.as_millis()
         );
-        let config = prepared(config, settings, "pulseward writer", &options);
-        Self { config, write_timeout: limit }
+        let mut address = Address::new(config, settings, "pulseward writer", &options);
+        if address.config.get_hosts().len() > 1 {
+            // After a failover the one that can be written to is another.
+            address.config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
+        Self { address, connect_timeout: settings.connect_timeout, write_timeout: limit }
     }
 }
 
@@ -69,12 +85,8 @@ impl Database for Postgres {
     type Session = write::Writing;
 
     async fn open(&self) -> Result<write::Writing, Failure> {
-        let connected = self.config.connect(NoTls).await.map_err(|error| away(&error))?;
-        let (mut client, connection) = connected;
-        // Ends by itself once the client is dropped.
-        let driver = tokio::spawn(connection);
-        let layout = bounded(self.write_timeout, migrate::migrate(&mut client)).await?;
-        let link = Link { client, driver };
+        let mut link = bounded(self.connect_timeout, Link::to(&self.address)).await?;
+        let layout = bounded(self.write_timeout, migrate::migrate(&mut link.client)).await?;
         write::Writing::open(link, layout, self.write_timeout).await
     }
 }
@@ -84,6 +96,50 @@ impl Database for Postgres {
 struct Link {
     client: Client,
     driver: JoinHandle<Result<(), tokio_postgres::Error>>,
+    /// Tells the task that nobody speaks through it any more.
+    _gone: DropGuard,
+}
+
+impl Link {
+    async fn to(address: &Address) -> Result<Self, Failure> {
+        let config = address.with_password().map_err(|error| {
+            // The reason names the file, not what stands in it.
+            Failure::Away(super::chain(&error))
+        })?;
+        let (client, connection) = config.connect(NoTls).await.map_err(|error| away(&error))?;
+        let gone = CancellationToken::new();
+        let guard = gone.clone().drop_guard();
+        let driver = tokio::spawn(async move {
+            tokio::select! {
+                ended = connection => ended,
+                () = async { gone.cancelled().await; sleep(GOODBYE_MAX).await } => Ok(()),
+            }
+        });
+        Ok(Self { client, driver, _gone: guard })
+    }
+}
+
+/// How to reach the server.
+#[derive(Clone, Debug)]
+struct Address {
+    config: Config,
+    password_file: Option<PathBuf>,
+}
+
+impl Address {
+    fn new(config: &Config, settings: &Settings, name: &str, options: &str) -> Self {
+        let config = prepared(config, settings, name, options);
+        Self { config, password_file: settings.password_file.clone() }
+    }
+
+    /// With the password as its file has it now: one that was corrected needs no restart.
+    fn with_password(&self) -> Result<Config, SecretError> {
+        let mut config = self.config.clone();
+        if let Some(file) = &self.password_file {
+            config.password(Secret::read(file)?.expose());
+        }
+        Ok(config)
+    }
 }
 
 /// The connection settings of the URL with ours added, whose bounds don't depend on the URL.

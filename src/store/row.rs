@@ -152,14 +152,54 @@ impl Identity {
     }
 }
 
+/// Which output of the journal a row comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) position: Position,
+    pub(super) index: u32,
+}
+
+/// A row, and where it comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Placed {
+    pub(super) place: Place,
+    pub(super) row: Row,
+}
+
 /// A reading, with the receipt of the input that brought it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct ReadingRow {
+    pub(super) place: Place,
     pub(super) reading: Reading,
     pub(super) received_at: Timestamp,
 }
 
-/// Where an appended row comes from.
+impl ReadingRow {
+    /// The cells of its columns, for who writes few.
+    pub(super) fn cells(&self, stored_at: Timestamp) -> Row {
+        let Self { reading, received_at, .. } = self;
+        let (value, absent) = value_columns(reading.value);
+        let beside = Beside::of(reading);
+        let int_or_null = |number: Option<i64>| number.map_or(Cell::Null, Cell::Int);
+        vec![
+            Cell::Time(reading.measured_at),
+            Cell::Time(*received_at),
+            Cell::Time(stored_at),
+            value.map_or(Cell::Null, Cell::Real),
+            int(reading.patient.0),
+            int(reading.device.0),
+            Cell::Int(i64::from(reading.quality.0)),
+            Cell::Int(i64::from(reading.vital.number())),
+            Cell::Int(i64::from(absent)),
+            beside.original_value.map_or(Cell::Null, Cell::Real),
+            text_or_null(beside.original_unit),
+            int_or_null(beside.interval_us),
+            int_or_null(beside.measurement_id),
+        ]
+    }
+}
+
+/// Where a row comes from, with all that is to be known of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Origin {
     pub(super) journal_id: JournalId,
@@ -167,6 +207,12 @@ pub(super) struct Origin {
     pub(super) position: Position,
     pub(super) index: u32,
     pub(super) received_at: Timestamp,
+}
+
+impl Origin {
+    pub(super) const fn place(&self) -> Place {
+        Place { position: self.position, index: self.index }
+    }
 }
 
 /// An unsigned number in a signed column of the same width.
@@ -350,7 +396,7 @@ fn profile(row: &ProfileRow) -> Row {
     cells
 }
 
-fn origin_cells(origin: Origin) -> [Cell; 4] {
+pub(super) fn origin_cells(origin: Origin) -> [Cell; 4] {
     [
         Cell::Uuid(origin.journal_id.0),
         partition_cell(origin.partition),
@@ -361,6 +407,40 @@ fn origin_cells(origin: Origin) -> [Cell; 4] {
 
 fn partition_cell(partition: Partition) -> Cell {
     Cell::Int(i64::from(partition.0.cast_signed()))
+}
+
+/// How a row gets into its table.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Change {
+    /// It is added, or overwrites the one of its key if the table has one.
+    Insert(&'static Table),
+    /// It tells what to change in rows that are there.
+    Update(&'static Update),
+}
+
+impl Change {
+    pub(super) const fn table_name(self) -> &'static str {
+        match self {
+            Self::Insert(table) => table.name,
+            Self::Update(update) => update.name,
+        }
+    }
+
+    /// What its cells are, in their order.
+    pub(super) fn columns(self) -> Vec<&'static str> {
+        match self {
+            Self::Insert(table) => table.columns.to_vec(),
+            Self::Update(update) => [&[update.set], update.key].concat(),
+        }
+    }
+
+    /// The statement for one row; see [`Table::insert_sql`].
+    pub(super) fn sql(self, prefix: &str, mark: char) -> String {
+        match self {
+            Self::Insert(table) => table.insert_sql(prefix, mark),
+            Self::Update(update) => update.sql(prefix, mark),
+        }
+    }
 }
 
 /// A change of one column in the rows of a key.
@@ -385,12 +465,14 @@ impl Table {
     /// the schema with its dot, `mark` what begins a numbered parameter.
     pub(super) fn insert_sql(&self, prefix: &str, mark: char) -> String {
         let marks: Vec<_> = (1..=self.columns.len()).map(|n| format!("{mark}{n}")).collect();
-        let mut sql = format!(
-            "INSERT INTO {prefix}{} ({}) VALUES ({})",
-            self.name,
-            self.columns.join(", "),
-            marks.join(", ")
-        );
+        self.insert_from(prefix, &format!("VALUES ({})", marks.join(", ")))
+    }
+
+    /// `INSERT` of the rows that `source` gives, overwriting in the same way. They must be of
+    /// different keys.
+    pub(super) fn insert_from(&self, prefix: &str, source: &str) -> String {
+        let columns = self.columns.join(", ");
+        let mut sql = format!("INSERT INTO {prefix}{} ({columns}) {source}", self.name);
         if self.key > 0 {
             let (key, rest) = self.columns.split_at(self.key);
             let set: Vec<_> = rest.iter().map(|name| format!("{name} = excluded.{name}")).collect();

@@ -15,6 +15,9 @@ use tokio_postgres::config::{Config, Host, SslMode};
 pub struct Settings {
     /// The database.
     pub url: Url,
+    /// The file that holds the password of the Postgres user in `url`, if it is not in there. Read
+    /// for each connection, so that a password may change while the service runs. Default none.
+    pub password_file: Option<PathBuf>,
     /// A transaction takes no further entry once it has this many rows. Default 20,000: enough to
     /// spread the cost of a commit thin, few enough to be done in well under a second.
     pub batch_rows_max: usize,
@@ -60,6 +63,7 @@ impl Settings {
     pub fn new(url: Url) -> Self {
         Self {
             url,
+            password_file: None,
             batch_rows_max: 20_000,
             batch_bytes_max: 16 << 20,
             flush_interval: Duration::from_millis(50),

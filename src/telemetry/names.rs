@@ -64,6 +64,8 @@ pub const JOURNAL_LAST_POSITION: &str = "pulseward_journal_last_position";
 
 /// Counter.
 pub const STORE_READINGS_TOTAL: &str = "pulseward_store_readings_total";
+/// Counter. Label `table`.
+pub const STORE_REFUSED_ROWS_TOTAL: &str = "pulseward_store_refused_rows_total";
 /// Histogram.
 pub const STORE_WRITE_SECONDS: &str = "pulseward_store_write_seconds";
 /// Counter.
@@ -150,6 +152,10 @@ fn describe_journal() {
 
 fn describe_store() {
     describe_counter!(STORE_READINGS_TOTAL, "Readings written to the store");
+    describe_counter!(
+        STORE_REFUSED_ROWS_TOTAL,
+        "Rows that the database refused, and that were set aside in refused_rows, by table"
+    );
     describe_histogram!(STORE_WRITE_SECONDS, Unit::Seconds, "Time of one transaction of the store");
     describe_counter!(
         STORE_FAILURES_TOTAL,

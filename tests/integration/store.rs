@@ -6,8 +6,10 @@ mod cutter;
 mod history;
 mod once;
 mod projections;
+mod refused;
 mod rejected;
 mod stand;
+mod trouble;
 mod upgrade;
 
 /// The same claim on both databases.

@@ -37,6 +37,11 @@ const PARTITIONED: &[Migration] = &[
     },
     ALARMS,
     INTAKE,
+    AGGREGATES,
+    SET_ASIDE,
+    LINEAGE,
+    AUDIT,
+    ERASURES,
 ];
 
 const HYPERTABLE: &[Migration] = &[
@@ -47,6 +52,11 @@ const HYPERTABLE: &[Migration] = &[
     },
     ALARMS,
     INTAKE,
+    AGGREGATES,
+    SET_ASIDE,
+    LINEAGE,
+    AUDIT,
+    ERASURES,
 ];
 
 const ALARMS: Migration =
@@ -54,6 +64,30 @@ const ALARMS: Migration =
 
 const INTAKE: Migration =
     Migration { version: 3, name: "intake", parts: &[include_str!("migrations/V3__intake.sql")] };
+
+const AGGREGATES: Migration = Migration {
+    version: 4,
+    name: "aggregates",
+    parts: &[include_str!("migrations/V4__aggregates.sql")],
+};
+
+const SET_ASIDE: Migration = Migration {
+    version: 5,
+    name: "set_aside",
+    parts: &[include_str!("migrations/V5__set_aside.sql")],
+};
+
+const LINEAGE: Migration =
+    Migration { version: 6, name: "lineage", parts: &[include_str!("migrations/V6__lineage.sql")] };
+
+const AUDIT: Migration =
+    Migration { version: 7, name: "audit", parts: &[include_str!("migrations/V7__audit.sql")] };
+
+const ERASURES: Migration = Migration {
+    version: 8,
+    name: "erasures",
+    parts: &[include_str!("migrations/V8__erasures.sql")],
+};
 
 impl Layout {
     const fn name(self) -> &'static str {

@@ -60,6 +60,11 @@ impl Day {
 }
 
 impl Partitions {
+    /// Looks at the database again before the next rows: what is known may be wrong.
+    pub(super) fn forget(&mut self) {
+        self.days.clear();
+    }
+
     /// Makes the partitions that rows stored now need, and those of the days to come. Costs
     /// nothing when they are known to be there.
     pub(super) async fn ensure(

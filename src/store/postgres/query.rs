@@ -6,13 +6,16 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Connect, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Config, NoTls, Row};
+use tokio_postgres::{Client, Config, NoTls, Row};
 
 use super::types::Time;
-use super::{prepared, reason};
+use super::{Address, reason};
 use crate::engine::input::Sites;
 use crate::position::MessageId;
 use crate::store::Settings;
@@ -68,14 +71,31 @@ pub(in crate::store) fn history(config: &Config, settings: &Settings) -> impl Hi
     let timeout = settings.query_timeout;
     let options =
         format!("-c statement_timeout={} -c default_transaction_read_only=on", timeout.as_millis());
-    let config = prepared(config, settings, "pulseward history", &options);
+    let address = Address::new(config, settings, "pulseward history", &options);
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    let pool = Pool::builder(Manager::from_config(config, NoTls, recycling))
+    let config = address.config.clone();
+    let pool = Pool::builder(Manager::from_connect(config, address, recycling))
         .max_size(settings.query_connections_max)
         .runtime(Runtime::Tokio1)
         .build()
         .expect("a pool without timeouts of its own can't fail to be built");
     PostgresHistory { pool, timeout }
+}
+
+impl Connect for Address {
+    fn connect(
+        &self,
+        config: &Config,
+    ) -> BoxFuture<'_, Result<(Client, JoinHandle<()>), tokio_postgres::Error>> {
+        // Without its file, the driver or the server says that the password is missing.
+        let config = self.with_password().unwrap_or_else(|_| config.clone());
+        async move {
+            let (client, connection) = config.connect(NoTls).await?;
+            // It ends with an error where its next query does, too; the pool ends it with its client.
+            Ok((client, tokio::spawn(connection.map(drop))))
+        }
+        .boxed()
+    }
 }
 
 #[tonic::async_trait]

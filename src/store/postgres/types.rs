@@ -15,9 +15,14 @@ const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Time(pub(super) Timestamp);
 
+/// A time as Postgres counts it.
+pub(super) const fn micros(time: Timestamp) -> i64 {
+    time.micros() - POSTGRES_EPOCH_MICROS
+}
+
 impl ToSql for Time {
     fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
-        out.put_i64(self.0.micros() - POSTGRES_EPOCH_MICROS);
+        out.put_i64(micros(self.0));
         Ok(IsNull::No)
     }
 
@@ -48,12 +53,13 @@ impl ToSql for Cell {
             Self::Bool(is_so) => is_so.to_sql_checked(ty, out),
             Self::Int(number) => int_to_sql(*number, ty, out),
             Self::Real(number) => number.to_sql_checked(ty, out),
-            Self::Text(text) | Self::Json(text) if *ty != Type::JSONB => {
-                text.as_str().to_sql_checked(ty, out)
-            }
             Self::Text(text) | Self::Json(text) => {
-                // The version of the format, then the text.
-                out.put_u8(1);
+                if *ty == Type::JSONB {
+                    // The version of the format, before the text.
+                    out.put_u8(1);
+                } else if *ty != Type::JSON {
+                    return text.as_str().to_sql_checked(ty, out);
+                }
                 out.put_slice(text.as_bytes());
                 Ok(IsNull::No)
             }

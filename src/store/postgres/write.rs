@@ -2,54 +2,54 @@
 //!
 //! The cursor's row is changed last, so that a transaction that hangs before never stands in its
 //! successor's way; the compare-and-set decides between two that come that far, and the loser
-//! writes nothing.
+//! writes nothing. It compares the time of the last transaction as well, so that times grow from
+//! each to the next whoever else moves it.
+//!
+//! A batch that the server refuses is written again with care: by halves down to the row, in a
+//! transaction with a savepoint before each part. Each part has the time limit of a transaction,
+//! and the number of parts is bounded.
+//!
+//! How durable a commit is, is the server's setting: `synchronous_commit` is not touched. Off, it
+//! would spare each transaction a wait for the disk, but the journal lets go of old entries by what
+//! is stored, and a site with a synchronous standby has chosen to wait for it. (Whoever wants it
+//! off sets it for the role. Nothing is doubled by it: the cursor goes back with its rows, and the
+//! journal brings them again as long as it has them.)
 
-use std::collections::HashMap;
-use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
-use tokio_postgres::binary_copy::BinaryCopyInWriter;
-use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Statement, Transaction};
+use tracing::warn;
 use uuid::Uuid;
 
+use super::fault::failure;
 use super::migrate::Layout;
 use super::partitions::Partitions;
+use super::put::Statements;
 use super::types::Time;
-use super::{Link, SCHEMA, away, bounded};
+use super::{Link, away, bounded};
 use crate::clock::Timestamp;
 use crate::position::{Cursor, JournalId, Partition, Position};
 use crate::store::batch::Batch;
-use crate::store::database::{Failure, Session};
-use crate::store::row::{self, Beside, ReadingRow, Row, Table};
+use crate::store::bisection::Bisection;
+use crate::store::database::{Failure, Session, Stand};
+use crate::store::refused::{Dialect, REFUSED_ROWS, Refusals, Written, hexadecimal, quoted};
 
-/// The types of the columns of `readings`, in their order.
-const READING_TYPES: [Type; 13] = [
-    Type::TIMESTAMPTZ,
-    Type::TIMESTAMPTZ,
-    Type::TIMESTAMPTZ,
-    Type::FLOAT8,
-    Type::INT4,
-    Type::INT4,
-    Type::INT4,
-    Type::INT2,
-    Type::INT2,
-    Type::FLOAT8,
-    Type::TEXT,
-    Type::INT8,
-    Type::INT8,
-];
-
-const READ_CURSOR: &str =
-    "SELECT journal_id, position FROM pulseward.journal_cursor WHERE partition = $1";
+const READ_CURSOR: &str = "SELECT journal_id, position, updated_at \
+     FROM pulseward.journal_cursor WHERE partition = $1";
 
 const BEGIN_CURSOR: &str = "INSERT INTO pulseward.journal_cursor \
-     (partition, journal_id, position, updated_at) VALUES ($1, $2, $3, now()) \
+     (partition, journal_id, position, updated_at) VALUES ($1, $2, $3, $4) \
      ON CONFLICT DO NOTHING";
 
 const MOVE_CURSOR: &str = "UPDATE pulseward.journal_cursor SET position = $1, updated_at = $2 \
-     WHERE journal_id = $3 AND partition = $4 AND position = $5";
+     WHERE journal_id = $3 AND partition = $4 AND position = $5 AND updated_at < $2";
+
+/// As `jsonb_populate_record` reads them.
+const DIALECT: Dialect = Dialect {
+    time: |time| quoted(&time.to_string()),
+    bytes: |bytes| format!("\\x{}", hexadecimal(bytes)),
+};
 
 /// A connection that writes.
 #[derive(Debug)]
@@ -58,18 +58,8 @@ pub(in crate::store) struct Writing {
     /// Where `readings` is partitioned by us.
     partitions: Option<Partitions>,
     statements: Statements,
-    write_timeout: Duration,
-}
-
-/// Prepared once per connection.
-#[derive(Debug)]
-struct Statements {
-    copy: Statement,
     move_cursor: Statement,
-    /// Prepared when a message was first sent through again.
-    mark_redriven: Option<Statement>,
-    /// By table, prepared when a row of it first comes.
-    inserts: HashMap<&'static str, Statement>,
+    write_timeout: Duration,
 }
 
 impl Writing {
@@ -79,58 +69,137 @@ impl Writing {
         write_timeout: Duration,
     ) -> Result<Self, Failure> {
         let partitions = (layout == Layout::Partitioned).then(Partitions::default);
-        let columns = row::READINGS.columns.join(", ");
-        let copy = format!("COPY {SCHEMA}readings ({columns}) FROM STDIN BINARY");
-        let prepare = |sql: String| async {
-            let sql = sql;
-            link.client.prepare(&sql).await.map_err(|error| away(&error))
-        };
-        let statements = bounded(write_timeout, async {
-            Ok(Statements {
-                copy: prepare(copy).await?,
-                move_cursor: prepare(MOVE_CURSOR.to_owned()).await?,
-                mark_redriven: None,
-                inserts: HashMap::new(),
-            })
+        let prepared = bounded(write_timeout, async {
+            let statements = Statements::prepare(&link.client).await;
+            let statements = statements.map_err(|error| away(&error))?;
+            let move_cursor = link.client.prepare(MOVE_CURSOR).await;
+            Ok((statements, move_cursor.map_err(|error| away(&error))?))
         });
-        let statements = statements.await?;
-        Ok(Self { link, partitions, statements, write_timeout })
+        let (statements, move_cursor) = prepared.await?;
+        Ok(Self { link, partitions, statements, move_cursor, write_timeout })
     }
 
-    async fn commit(&mut self, batch: &Batch, stored_at: Timestamp) -> Result<(), Failure> {
-        let client = &mut self.link.client;
+    /// The whole batch at once, as long as nothing in it is refused.
+    async fn write_whole(&mut self, batch: &Batch, stored_at: Timestamp) -> Result<(), Failure> {
+        self.make_partitions(batch, stored_at).await?;
+        let transaction = self.link.client.transaction().await.map_err(|error| away(&error))?;
+        for part in batch.parts() {
+            let rows = 0..part.len();
+            let put = self.statements.put(&transaction, &part, rows, stored_at).await;
+            put.map_err(|error| failure(&error))?;
+        }
+        move_cursor(&transaction, &self.move_cursor, batch, stored_at).await?;
+        transaction.commit().await.map_err(|error| failure(&error))
+    }
+
+    /// The batch part by part, without the rows that are refused; those are set aside.
+    async fn write_with_care(
+        &mut self,
+        batch: &Batch,
+        stored_at: Timestamp,
+    ) -> Result<Written, Failure> {
+        let limit = self.write_timeout;
         if let Some(partitions) = &mut self.partitions {
-            partitions.ensure(client, &batch.readings, stored_at).await?;
+            // A partition that somebody has dropped shows as rows that are refused.
+            partitions.forget();
         }
-        let transaction = client.transaction().await.map_err(|error| away(&error))?;
-        let moved = self.statements.write(&transaction, batch, stored_at).await;
-        if !moved.map_err(|error| away(&error))? {
-            return Err(Failure::Moved);
+        bounded(limit, self.make_partitions(batch, stored_at)).await?;
+        let begun = async { self.link.client.transaction().await.map_err(|error| away(&error)) };
+        let transaction = bounded(limit, begun).await?;
+        bounded(limit, execute(&transaction, CARE)).await?;
+        let mut refusals = Refusals::new(batch.from, stored_at, DIALECT);
+        for part in batch.parts() {
+            let mut bisection = Bisection::of(part.len());
+            while let Some(rows) = bisection.next() {
+                let put = self.statements.put(&transaction, &part, rows.clone(), stored_at);
+                let put = async { put.await.map_err(|error| failure(&error)) };
+                match bounded(limit, put).await {
+                    Ok(()) => bounded(limit, execute(&transaction, TAKEN)).await?,
+                    Err(Failure::Refused(fault)) => {
+                        bounded(limit, execute(&transaction, REFUSED)).await?;
+                        if let Some(row) = bisection.refused(rows) {
+                            refusals.push(&part, row, &fault);
+                        }
+                    }
+                    Err(failure) => return Err(failure),
+                }
+            }
         }
-        transaction.commit().await.map_err(|error| away(&error))
+        bounded(limit, async {
+            let rows: Vec<_> = refusals.rows().iter().collect();
+            let kept = self.statements.insert(&transaction, &REFUSED_ROWS, &rows).await;
+            kept.map_err(|error| failure(&error))?;
+            move_cursor(&transaction, &self.move_cursor, batch, stored_at).await?;
+            transaction.commit().await.map_err(|error| failure(&error))
+        })
+        .await?;
+        Ok(refusals.written())
+    }
+
+    async fn make_partitions(&mut self, batch: &Batch, now: Timestamp) -> Result<(), Failure> {
+        match &mut self.partitions {
+            Some(partitions) => {
+                partitions.ensure(&mut self.link.client, &batch.readings, now).await
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Constraints that would be checked at COMMIT are checked row by row, where they can be told
+/// apart.
+const CARE: &str = "SET CONSTRAINTS ALL IMMEDIATE; SAVEPOINT part";
+const TAKEN: &str = "RELEASE SAVEPOINT part; SAVEPOINT part";
+const REFUSED: &str = "ROLLBACK TO SAVEPOINT part";
+
+async fn execute(transaction: &Transaction<'_>, sql: &str) -> Result<(), Failure> {
+    transaction.batch_execute(sql).await.map_err(|error| failure(&error))
+}
+
+async fn move_cursor(
+    transaction: &Transaction<'_>,
+    statement: &Statement,
+    batch: &Batch,
+    stored_at: Timestamp,
+) -> Result<(), Failure> {
+    let from = batch.from;
+    let values: [&(dyn ToSql + Sync); 5] = [
+        &batch.through.0.cast_signed(),
+        &Time(stored_at),
+        &from.journal_id.0,
+        &from.partition.0.cast_signed(),
+        &from.position.0.cast_signed(),
+    ];
+    match transaction.execute(statement, &values).await {
+        Ok(1) => Ok(()),
+        Ok(_) => Err(Failure::Moved),
+        Err(error) => Err(failure(&error)),
     }
 }
 
 impl Session for Writing {
-    async fn cursor(&mut self, partition: Partition) -> Result<Option<Cursor>, Failure> {
+    async fn stand(&mut self, partition: Partition) -> Result<Option<Stand>, Failure> {
         bounded(self.write_timeout, async {
             let number = partition.0.cast_signed();
             let row = self.link.client.query_opt(READ_CURSOR, &[&number]).await;
             let read = |row: &tokio_postgres::Row| {
                 let journal_id = JournalId(row.try_get::<_, Uuid>(0)?);
                 let position = Position(row.try_get::<_, i64>(1)?.cast_unsigned());
-                Ok(Cursor { journal_id, partition, position })
+                let cursor = Cursor { journal_id, partition, position };
+                Ok(Stand { cursor, stored_at: row.try_get::<_, Time>(2)?.0 })
             };
             row.and_then(|row| row.as_ref().map(read).transpose()).map_err(|error| away(&error))
         })
         .await
     }
 
-    async fn begin(&mut self, cursor: Cursor) -> Result<(), Failure> {
+    async fn begin(&mut self, stand: Stand) -> Result<(), Failure> {
         bounded(self.write_timeout, async {
+            let cursor = stand.cursor;
             let (partition, position) =
                 (cursor.partition.0.cast_signed(), cursor.position.0.cast_signed());
-            let values: [&(dyn ToSql + Sync); 3] = [&partition, &cursor.journal_id.0, &position];
+            let values: [&(dyn ToSql + Sync); 4] =
+                [&partition, &cursor.journal_id.0, &position, &Time(stand.stored_at)];
             match self.link.client.execute(BEGIN_CURSOR, &values).await {
                 Ok(1) => Ok(()),
                 Ok(_) => Err(Failure::Moved),
@@ -140,9 +209,15 @@ impl Session for Writing {
         .await
     }
 
-    async fn write(&mut self, mut batch: Batch, stored_at: Timestamp) -> Result<(), Failure> {
+    async fn write(&mut self, mut batch: Batch, stored_at: Timestamp) -> Result<Written, Failure> {
         batch.sort();
-        bounded(self.write_timeout, self.commit(&batch, stored_at)).await
+        match bounded(self.write_timeout, self.write_whole(&batch, stored_at)).await {
+            Err(Failure::Refused(fault)) => {
+                warn!(%fault, "the database refuses a row, looking for it");
+                self.write_with_care(&batch, stored_at).await
+            }
+            done => done.map(|()| Written::default()),
+        }
     }
 
     async fn lost(&mut self) -> String {
@@ -151,138 +226,5 @@ impl Session for Writing {
             Ok(Ok(())) => "the connection was closed".to_owned(),
             Err(panicked) => panicked.to_string(),
         }
-    }
-}
-
-impl Statements {
-    /// Writes everything of a batch, and says whether the cursor stood where it should.
-    async fn write(
-        &mut self,
-        transaction: &Transaction<'_>,
-        batch: &Batch,
-        stored_at: Timestamp,
-    ) -> Result<bool, tokio_postgres::Error> {
-        self.copy(transaction, &batch.readings, stored_at).await?;
-        self.upsert(transaction, batch).await?;
-        self.insert(transaction, &row::ALERT_EVENTS, batch.alert_events.iter()).await?;
-        self.insert(transaction, &row::REJECTED_MESSAGES, batch.rejects.iter()).await?;
-        self.mark_redriven(transaction, &batch.redriven).await?;
-        self.move_cursor(transaction, batch, stored_at).await
-    }
-
-    async fn copy(
-        &self,
-        transaction: &Transaction<'_>,
-        rows: &[ReadingRow],
-        stored_at: Timestamp,
-    ) -> Result<(), tokio_postgres::Error> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let sink = transaction.copy_in(&self.copy).await?;
-        let mut writer = pin!(BinaryCopyInWriter::new(sink, &READING_TYPES));
-        let stored_at = Time(stored_at);
-        for ReadingRow { reading, received_at } in rows {
-            let (value, absent) = row::value_columns(reading.value);
-            let beside = Beside::of(reading);
-            let values: [&(dyn ToSql + Sync); 13] = [
-                &Time(reading.measured_at),
-                &Time(*received_at),
-                &stored_at,
-                &value,
-                &row::signed(reading.patient.0),
-                &row::signed(reading.device.0),
-                &i32::from(reading.quality.0),
-                &i16::from(reading.vital.number()),
-                &absent,
-                &beside.original_value,
-                &beside.original_unit,
-                &beside.interval_us,
-                &beside.measurement_id,
-            ];
-            writer.as_mut().write(&values).await?;
-        }
-        writer.finish().await?;
-        Ok(())
-    }
-
-    /// The map is sorted by table, so that rows of one table stand together.
-    async fn upsert(
-        &mut self,
-        transaction: &Transaction<'_>,
-        batch: &Batch,
-    ) -> Result<(), tokio_postgres::Error> {
-        let mut rest = batch.upserts.iter().peekable();
-        while let Some((identity, _)) = rest.peek() {
-            let table = identity.table();
-            let rows = std::iter::from_fn(|| {
-                rest.next_if(|(identity, _)| identity.table().name == table.name)
-            });
-            let rows: Vec<&Row> = rows.map(|(_, row)| row).collect();
-            self.insert(transaction, table, rows.into_iter()).await?;
-        }
-        Ok(())
-    }
-
-    /// Sends all rows at once and then waits for all answers: one round trip, not one a row.
-    async fn insert<'a>(
-        &mut self,
-        transaction: &Transaction<'_>,
-        table: &'static Table,
-        rows: impl ExactSizeIterator<Item = &'a Row>,
-    ) -> Result<(), tokio_postgres::Error> {
-        if rows.len() == 0 {
-            return Ok(());
-        }
-        let statement = self.statement(transaction, table).await?;
-        try_join_all(rows.map(|row| transaction.execute_raw(&statement, row))).await?;
-        Ok(())
-    }
-
-    async fn mark_redriven(
-        &mut self,
-        transaction: &Transaction<'_>,
-        rows: &[Row],
-    ) -> Result<(), tokio_postgres::Error> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let statement = match &self.mark_redriven {
-            Some(statement) => statement.clone(),
-            None => transaction.prepare(&row::MARK_REDRIVEN.sql(SCHEMA, '$')).await?,
-        };
-        try_join_all(rows.iter().map(|row| transaction.execute_raw(&statement, row))).await?;
-        self.mark_redriven = Some(statement);
-        Ok(())
-    }
-
-    async fn statement(
-        &mut self,
-        transaction: &Transaction<'_>,
-        table: &'static Table,
-    ) -> Result<Statement, tokio_postgres::Error> {
-        if let Some(statement) = self.inserts.get(table.name) {
-            return Ok(statement.clone());
-        }
-        let statement = transaction.prepare(&table.insert_sql(SCHEMA, '$')).await?;
-        self.inserts.insert(table.name, statement.clone());
-        Ok(statement)
-    }
-
-    async fn move_cursor(
-        &self,
-        transaction: &Transaction<'_>,
-        batch: &Batch,
-        stored_at: Timestamp,
-    ) -> Result<bool, tokio_postgres::Error> {
-        let from = batch.from;
-        let values: [&(dyn ToSql + Sync); 5] = [
-            &batch.through.0.cast_signed(),
-            &Time(stored_at),
-            &from.journal_id.0,
-            &from.partition.0.cast_signed(),
-            &from.position.0.cast_signed(),
-        ];
-        Ok(transaction.execute(&self.move_cursor, &values).await? == 1)
     }
 }

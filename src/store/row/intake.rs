@@ -157,7 +157,7 @@ pub(in crate::store) fn reject(origin: Origin, reject: &Reject, letter: Letter<'
 }
 
 /// Takes note in the rows of a message that it was sent through the intake again.
-pub(in crate::store) const MARK_REDRIVEN: Update = Update {
+pub(in crate::store) static MARK_REDRIVEN: Update = Update {
     name: "rejected_messages",
     set: "redriven_at",
     key: &["journal_id", "partition", "position"],

@@ -17,6 +17,23 @@ const MIGRATIONS: &[Migration] = &[
     },
     Migration { version: 2, name: "alarms", parts: &[include_str!("migrations/V2__alarms.sql")] },
     Migration { version: 3, name: "intake", parts: &[include_str!("migrations/V3__intake.sql")] },
+    Migration {
+        version: 4,
+        name: "aggregates",
+        parts: &[include_str!("migrations/V4__aggregates.sql")],
+    },
+    Migration {
+        version: 5,
+        name: "set_aside",
+        parts: &[include_str!("migrations/V5__set_aside.sql")],
+    },
+    Migration { version: 6, name: "lineage", parts: &[include_str!("migrations/V6__lineage.sql")] },
+    Migration { version: 7, name: "audit", parts: &[include_str!("migrations/V7__audit.sql")] },
+    Migration {
+        version: 8,
+        name: "erasures",
+        parts: &[include_str!("migrations/V8__erasures.sql")],
+    },
 ];
 
 const HISTORY: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

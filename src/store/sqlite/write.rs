@@ -1,10 +1,11 @@
 //! The connection of the follower: batches in, transactions out.
 
 use std::future::pending;
+use std::sync::LazyLock;
 
 use rusqlite::types::{ToSqlOutput, Value as SqlValue, ValueRef};
 use rusqlite::{
-    Connection, OptionalExtension, ToSql, Transaction, TransactionBehavior, params,
+    Connection, ErrorCode, OptionalExtension, ToSql, Transaction, TransactionBehavior, params,
     params_from_iter,
 };
 use uuid::Uuid;
@@ -12,18 +13,23 @@ use uuid::Uuid;
 use super::{away, blocking};
 use crate::clock::Timestamp;
 use crate::position::{Cursor, JournalId, Partition, Position};
-use crate::store::batch::Batch;
-use crate::store::database::{Failure, Session};
-use crate::store::row::{self, Beside, Cell, ReadingRow, Row, Table};
+use crate::store::batch::{Batch, Part};
+use crate::store::database::{Failure, Session, Stand};
+use crate::store::refused::{Dialect, Fault, REFUSED_ROWS, Refusals, Written, hexadecimal};
+use crate::store::row::{self, Beside, Cell, Change, ReadingRow, Row};
 
-const READ_CURSOR: &str = "SELECT journal_id, position FROM journal_cursor WHERE partition = ?1";
+const READ_CURSOR: &str =
+    "SELECT journal_id, position, updated_at FROM journal_cursor WHERE partition = ?1";
 
 const BEGIN_CURSOR: &str = "INSERT INTO journal_cursor \
-     (partition, journal_id, position, updated_at) \
-     VALUES (?1, ?2, ?3, unixepoch() * 1000000) ON CONFLICT DO NOTHING";
+     (partition, journal_id, position, updated_at) VALUES (?1, ?2, ?3, ?4) \
+     ON CONFLICT DO NOTHING";
 
 const MOVE_CURSOR: &str = "UPDATE journal_cursor SET position = ?1, updated_at = ?2 \
-     WHERE journal_id = ?3 AND partition = ?4 AND position = ?5";
+     WHERE journal_id = ?3 AND partition = ?4 AND position = ?5 AND updated_at < ?2";
+
+/// As the columns hold them, but for blobs, which `unhex` reads.
+const DIALECT: Dialect = Dialect { time: |time| time.micros().to_string(), bytes: hexadecimal };
 
 /// A connection that writes. It is away while it is at work on another thread; a failure leaves
 /// it there, for it is not used again.
@@ -55,21 +61,22 @@ impl Writing {
 }
 
 impl Session for Writing {
-    async fn cursor(&mut self, partition: Partition) -> Result<Option<Cursor>, Failure> {
+    async fn stand(&mut self, partition: Partition) -> Result<Option<Stand>, Failure> {
         self.at_work(move |connection| {
-            let found: Option<(String, i64)> = connection
-                .query_row(READ_CURSOR, [partition.0], |row| Ok((row.get(0)?, row.get(1)?)))
+            let found: Option<(String, i64, i64)> = connection
+                .query_row(READ_CURSOR, [partition.0], |row| row.try_into())
                 .optional()
                 .map_err(|error| away(&error))?;
-            found.map(|found| stored_cursor(partition, &found)).transpose()
+            found.map(|found| stored_stand(partition, &found)).transpose()
         })
         .await
     }
 
-    async fn begin(&mut self, cursor: Cursor) -> Result<(), Failure> {
+    async fn begin(&mut self, stand: Stand) -> Result<(), Failure> {
         self.at_work(move |connection| {
-            let id = cursor.journal_id.to_string();
-            let values = params![cursor.partition.0, id, cursor.position.0.cast_signed()];
+            let Stand { cursor, stored_at } = stand;
+            let (id, position) = (cursor.journal_id.to_string(), cursor.position.0.cast_signed());
+            let values = params![cursor.partition.0, id, position, stored_at.micros()];
             match connection.execute(BEGIN_CURSOR, values) {
                 Ok(1) => Ok(()),
                 Ok(_) => Err(Failure::Moved),
@@ -79,16 +86,15 @@ impl Session for Writing {
         .await
     }
 
-    async fn write(&mut self, mut batch: Batch, stored_at: Timestamp) -> Result<(), Failure> {
+    async fn write(&mut self, mut batch: Batch, stored_at: Timestamp) -> Result<Written, Failure> {
         self.at_work(move |connection| {
             batch.sort();
             let transaction = connection
                 .transaction_with_behavior(TransactionBehavior::Immediate)
                 .map_err(|error| away(&error))?;
-            if !write(&transaction, &batch, stored_at).map_err(|error| away(&error))? {
-                return Err(Failure::Moved);
-            }
-            transaction.commit().map_err(|error| away(&error))
+            let written = write(&transaction, &batch, stored_at)?;
+            transaction.commit().map_err(|error| failure(&error))?;
+            Ok(written)
         })
         .await
     }
@@ -99,77 +105,124 @@ impl Session for Writing {
     }
 }
 
-fn stored_cursor(partition: Partition, found: &(String, i64)) -> Result<Cursor, Failure> {
-    let (journal_id, position) = found;
+fn stored_stand(partition: Partition, found: &(String, i64, i64)) -> Result<Stand, Failure> {
+    let (journal_id, position, updated_at) = found;
     let journal_id = Uuid::parse_str(journal_id)
         .map_err(|_| Failure::Away(format!("journal_cursor names the journal {journal_id:?}")))?;
+    let stored_at = Timestamp::from_micros(*updated_at)
+        .ok_or_else(|| Failure::Away(format!("journal_cursor was updated at {updated_at}")))?;
     let position = Position(position.cast_unsigned());
-    Ok(Cursor { journal_id: JournalId(journal_id), partition, position })
+    let cursor = Cursor { journal_id: JournalId(journal_id), partition, position };
+    Ok(Stand { cursor, stored_at })
 }
 
-/// Writes everything of a batch, and says whether the cursor stood where it should.
+/// Writes everything of a batch. A row that is refused undoes only its own statement, so that it
+/// need not be looked for.
 fn write(
     transaction: &Transaction<'_>,
     batch: &Batch,
     stored_at: Timestamp,
-) -> rusqlite::Result<bool> {
-    insert_readings(transaction, &batch.readings, stored_at)?;
-    for (identity, row) in &batch.upserts {
-        insert(transaction, identity.table(), row)?;
+) -> Result<Written, Failure> {
+    let mut refusals = Refusals::new(batch.from, stored_at, DIALECT);
+    for part in batch.parts() {
+        for index in 0..part.len() {
+            match put(transaction, &part, index, stored_at).map_err(|error| failure(&error)) {
+                Ok(()) => {}
+                // Unless what refused it has ended the transaction, as a trigger may.
+                Err(Failure::Refused(fault)) if !transaction.is_autocommit() => {
+                    refusals.push(&part, index, &fault);
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
     }
-    for row in &batch.alert_events {
-        insert(transaction, &row::ALERT_EVENTS, row)?;
+    for row in refusals.rows() {
+        insert(transaction, Change::Insert(&REFUSED_ROWS), row).map_err(|error| failure(&error))?;
     }
-    for row in &batch.rejects {
-        insert(transaction, &row::REJECTED_MESSAGES, row)?;
+    move_cursor(transaction, batch, stored_at)?;
+    Ok(refusals.written())
+}
+
+fn put(
+    transaction: &Transaction<'_>,
+    part: &Part<'_>,
+    index: usize,
+    stored_at: Timestamp,
+) -> rusqlite::Result<()> {
+    match part {
+        Part::Readings(rows) => insert_reading(transaction, &rows[index], stored_at),
+        Part::Others(change, rows) => insert(transaction, *change, &rows[index].row),
     }
-    for row in &batch.redriven {
-        let mut statement = transaction.prepare_cached(&row::MARK_REDRIVEN.sql("", '?'))?;
-        statement.execute(params_from_iter(row))?;
-    }
+}
+
+fn move_cursor(
+    transaction: &Transaction<'_>,
+    batch: &Batch,
+    stored_at: Timestamp,
+) -> Result<(), Failure> {
     let from = batch.from;
-    let moved = transaction.prepare_cached(MOVE_CURSOR)?.execute(params![
+    let values = params![
         batch.through.0.cast_signed(),
         stored_at.micros(),
         from.journal_id.to_string(),
         from.partition.0,
         from.position.0.cast_signed(),
-    ])?;
-    Ok(moved == 1)
+    ];
+    let moved = transaction.prepare_cached(MOVE_CURSOR).and_then(|mut sql| sql.execute(values));
+    match moved {
+        Ok(1) => Ok(()),
+        Ok(_) => Err(Failure::Moved),
+        Err(error) => Err(failure(&error)),
+    }
 }
 
-fn insert_readings(
+fn insert_reading(
     transaction: &Transaction<'_>,
-    rows: &[ReadingRow],
+    ReadingRow { reading, received_at, .. }: &ReadingRow,
     stored_at: Timestamp,
 ) -> rusqlite::Result<()> {
-    let mut statement = transaction.prepare_cached(&row::READINGS.insert_sql("", '?'))?;
-    for ReadingRow { reading, received_at } in rows {
-        let (value, absent) = row::value_columns(reading.value);
-        let beside = Beside::of(reading);
-        statement.execute(params![
-            reading.measured_at.micros(),
-            received_at.micros(),
-            stored_at.micros(),
-            value,
-            row::signed(reading.patient.0),
-            row::signed(reading.device.0),
-            reading.quality.0,
-            reading.vital.number(),
-            absent,
-            beside.original_value,
-            beside.original_unit,
-            beside.interval_us,
-            beside.measurement_id,
-        ])?;
-    }
+    let (value, absent) = row::value_columns(reading.value);
+    let beside = Beside::of(reading);
+    let mut statement = transaction.prepare_cached(INSERT_READING.as_str())?;
+    statement.execute(params![
+        reading.measured_at.micros(),
+        received_at.micros(),
+        stored_at.micros(),
+        value,
+        row::signed(reading.patient.0),
+        row::signed(reading.device.0),
+        reading.quality.0,
+        reading.vital.number(),
+        absent,
+        beside.original_value,
+        beside.original_unit,
+        beside.interval_us,
+        beside.measurement_id,
+    ])?;
     Ok(())
 }
 
-fn insert(transaction: &Transaction<'_>, table: &Table, row: &Row) -> rusqlite::Result<()> {
-    let mut statement = transaction.prepare_cached(&table.insert_sql("", '?'))?;
+static INSERT_READING: LazyLock<String> = LazyLock::new(|| row::READINGS.insert_sql("", '?'));
+
+fn insert(transaction: &Transaction<'_>, change: Change, row: &Row) -> rusqlite::Result<()> {
+    let mut statement = transaction.prepare_cached(&change.sql("", '?'))?;
     statement.execute(params_from_iter(row))?;
     Ok(())
+}
+
+/// A row that the database can't hold is refused; else the database is away.
+fn failure(error: &rusqlite::Error) -> Failure {
+    let rusqlite::Error::SqliteFailure(cause, message) = error else { return away(error) };
+    match cause.code {
+        ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig => {
+            Failure::Refused(Fault {
+                code: cause.extended_code.to_string(),
+                about: None,
+                message: message.clone().unwrap_or_else(|| cause.to_string()),
+            })
+        }
+        _ => away(error),
+    }
 }
 
 impl ToSql for Cell {

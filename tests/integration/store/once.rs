@@ -1,13 +1,14 @@
 //! Each row once: over restarts, over rivals, and over connections that die at any moment.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use pulseward::clock::SystemClock;
+use pulseward::clock::{Clock, SystemClock, Timestamp};
 use pulseward::store::{Error, Writer};
 
 use super::cutter::{Cut, Cutter};
 use super::on_both;
-use super::stand::{Running, Source, Store, readings, settings};
+use super::stand::{Running, Source, Store, noon, readings, settings};
 use crate::support::postgres::Database;
 use crate::support::wait::wait_until;
 
@@ -93,12 +94,60 @@ on_both! {
         assert!(matches!(error, Err(Error::CursorAhead { .. })), "{error:?}");
     }
 
+    async fn rows_are_stored_at_later_times_also_when_the_clock_steps_back(store: Store) {
+        let mut source = Source::new();
+        let mut cursors = Vec::new();
+        for (run, start) in [noon(), noon().minus(Duration::from_secs(3600)), noon()]
+            .into_iter()
+            .enumerate()
+        {
+            let clock = Backwards::from(start);
+            let mut running = Running::start_by(clock, store.settings(), &source.journal);
+            let from = u32::try_from(run).expect("few") * 30;
+            for part in [from, from + 10, from + 20] {
+                let last = source.commit(readings(part, part + 10, 5));
+                running.stored(last).await;
+                let sql = format!("SELECT {} FROM journal_cursor", store.micros("updated_at"));
+                cursors.push((store.value(&sql).await.parse::<i64>().expect("micros"), part + 10));
+            }
+            let closed = source.close();
+            running.end().await.expect("drained");
+            source = closed.open();
+        }
+        assert!(cursors.is_sorted_by(|(a, _), (b, _)| a < b), "{cursors:?}");
+        // What is stored up to a time is what the transactions up to it have brought.
+        for (time, until) in cursors {
+            let sql = format!(
+                "SELECT count(*) FROM readings WHERE {} <= {time}",
+                store.micros("stored_at")
+            );
+            assert_eq!(store.value(&sql).await, until.to_string());
+        }
+        store.holds_readings(90).await;
+    }
+
     async fn an_entry_without_rows_moves_the_cursor_too(store: Store) {
         let mut source = Source::new();
         let mut running = Running::start(store.settings(), &source.journal);
         running.stored(source.commit(vec![vec![], vec![], vec![]])).await;
         assert_eq!(store.value("SELECT position FROM journal_cursor").await, "3");
         store.holds_readings(0).await;
+    }
+}
+
+/// A clock that goes back by a second whenever it is looked at.
+struct Backwards(AtomicI64);
+
+impl Backwards {
+    fn from(start: Timestamp) -> Self {
+        Self(AtomicI64::new(start.micros()))
+    }
+}
+
+impl Clock for Backwards {
+    fn now(&self) -> Timestamp {
+        let micros = self.0.fetch_sub(1_000_000, Ordering::Relaxed);
+        Timestamp::from_micros(micros).expect("in range")
     }
 }
 

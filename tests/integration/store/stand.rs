@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pulseward::clock::{SystemClock, Timestamp};
+use pulseward::clock::{Clock, SystemClock, Timestamp};
 use pulseward::engine::input::{Event, Input, Publish};
 use pulseward::engine::output::{
     DeviceRow, Output, PatientRow, Quality, Reading, RegistryChange, SiteRow,
@@ -266,7 +266,12 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(settings: Settings, journal: &Journal) -> Self {
-        let writer = Writer::new(settings, journal.clone(), SystemClock);
+        Self::start_by(SystemClock, settings, journal)
+    }
+
+    /// By another clock than the computer's.
+    pub(crate) fn start_by(clock: impl Clock, settings: Settings, journal: &Journal) -> Self {
+        let writer = Writer::new(settings, journal.clone(), clock);
         Self { state: writer.state(), task: tokio::spawn(writer.run()) }
     }
 

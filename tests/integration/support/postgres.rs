@@ -30,9 +30,15 @@ impl Database {
 
     /// A new, empty database on the server of `server_url`.
     pub(crate) async fn create_on(server_url: &str) -> Self {
+        Self::create_like(server_url, "").await
+    }
+
+    /// The same, with options of `CREATE DATABASE`.
+    pub(crate) async fn create_like(server_url: &str, options: &str) -> Self {
         let name = format!("test_{}", Uuid::new_v4().simple());
         let admin = connect(server_url).await;
-        admin.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("database created");
+        let sql = format!("CREATE DATABASE {name} {options}");
+        admin.batch_execute(&sql).await.expect("database created");
         Self { server_url: server_url.to_owned(), name }
     }
 
@@ -96,22 +102,55 @@ pub(crate) struct PrivateServer {
     // Declared before the directory, so that it ends before its files go.
     process: Process,
     port: u16,
+    under: Vec<String>,
     dir: TempDir,
 }
 
 impl PrivateServer {
     /// A new, empty server. Durable, unlike the run's: a kill may lose nothing committed.
     pub(crate) fn start() -> Self {
+        Self::start_under(|_| Vec::new())
+    }
+
+    /// The same, with a file system of this size of its own at [`PrivateServer::small_disk`]. It is
+    /// empty again after a restart. `None` where the system lets no ordinary user mount anything.
+    pub(crate) fn start_with_small_disk(mebibytes: u32) -> Option<Self> {
+        let probe = TempDir::with_prefix("mount-").expect("temporary directory");
+        own(probe.path());
+        let words = with_small_disk(mebibytes, probe.path());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).arg("true");
+        let probed = unprivileged(&mut command).output().expect("unshare is there");
+        if !probed.status.success() {
+            let said = String::from_utf8_lossy(&probed.stderr);
+            eprintln!("NOT TESTED, for this system lets no user mount a disk: {said}");
+            return None;
+        }
+        Some(Self::start_under(|dir| with_small_disk(mebibytes, &dir.join(SMALL_DISK))))
+    }
+
+    fn start_under(under: impl Fn(&Path) -> Vec<String>) -> Self {
         let dir = TempDir::with_prefix("postgres-").expect("temporary directory");
         own(dir.path());
         initialise(dir.path());
+        let under = under(dir.path());
         for _ in 0..port::ATTEMPTS_MAX {
             let port = port::candidate();
-            if let Some(process) = launch(dir.path(), port) {
-                return Self { process, port, dir };
+            if let Some(process) = launch(dir.path(), port, &under) {
+                return Self { process, port, under, dir };
             }
         }
         panic!("no free port for Postgres");
+    }
+
+    /// Where its small disk is, if it has one.
+    pub(crate) fn small_disk(&self) -> PathBuf {
+        self.dir.path().join(SMALL_DISK)
+    }
+
+    /// Its port on 127.0.0.1.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// The address of its first database.
@@ -132,9 +171,58 @@ impl PrivateServer {
     /// Starts it again on the same port, after [`PrivateServer::stop`] if it still runs.
     pub(crate) fn restart(&mut self) {
         self.stop();
-        self.process =
-            wait_blocking("Postgres to have its port again", || launch(self.dir.path(), self.port));
+        self.process = wait_blocking("Postgres to have its port again", || {
+            launch(self.dir.path(), self.port, &self.under)
+        });
     }
+
+    /// Lets this role in by its password only, from the next connection on.
+    pub(crate) async fn ask_for_password(&self, role: &str) {
+        let path = self.dir.path().join("data/pg_hba.conf");
+        let rules = std::fs::read_to_string(&path).expect("there");
+        let rule = format!("host all {role} 127.0.0.1/32 scram-sha-256\n");
+        std::fs::write(&path, rule + &rules).expect("written");
+        let admin = connect(&self.url()).await;
+        admin.batch_execute("SELECT pg_reload_conf()").await.expect("told");
+    }
+
+    /// Stops it and keeps all that it holds, for [`PrivateServer::go_back`]; then starts it again.
+    pub(crate) fn remember(&mut self) {
+        self.stop();
+        self.copy_files("data", "remembered");
+        self.restart();
+    }
+
+    /// Stops it and puts back what it held before; then starts it again.
+    pub(crate) fn go_back(&mut self) {
+        self.stop();
+        std::fs::remove_dir_all(self.dir.path().join("data")).expect("removed");
+        self.copy_files("remembered", "data");
+        self.restart();
+    }
+
+    fn copy_files(&self, from: &str, to: &str) {
+        let mut copy = Command::new("cp");
+        copy.current_dir(self.dir.path()).args(["-a", from, to]);
+        assert!(unprivileged(&mut copy).status().expect("cp runs").success());
+    }
+}
+
+const SMALL_DISK: &str = "small";
+
+/// What runs a command that sees a small disk at `path`, as an ordinary user in a namespace of
+/// its own.
+fn with_small_disk(mebibytes: u32, path: &Path) -> Vec<String> {
+    let path = path.display();
+    let script = format!(
+        "mkdir -p {path:?} && mount -t tmpfs -o size={mebibytes}m,mode=0700 tmpfs {path:?} && \
+         exec \"$@\""
+    );
+    let owner = Unprivileged::user();
+    let (uid, gid) = (format!("--map-user={}", owner.uid), format!("--map-group={}", owner.gid));
+    ["unshare", "--user", &uid, &gid, "--mount", "--keep-caps", "sh", "-c", &script, "sh"]
+        .map(str::to_owned)
+        .to_vec()
 }
 
 /// Postgres refuses root, so root runs it as somebody else.
@@ -158,6 +246,22 @@ impl Unprivileged {
     }
 }
 
+impl Unprivileged {
+    /// Who servers run as.
+    fn user() -> Self {
+        let own = |what| id(what, None).expect("everybody has a number");
+        Self::needed().unwrap_or_else(|| Self { uid: own("-u"), gid: own("-g") })
+    }
+}
+
+/// Runs a command as servers run.
+fn unprivileged(command: &mut Command) -> &mut Command {
+    if let Some(user) = Unprivileged::needed() {
+        command.uid(user.uid).gid(user.gid);
+    }
+    command
+}
+
 fn id(what: &str, user: Option<&str>) -> Option<u32> {
     let output = Command::new("id").arg(what).args(user).output().expect("id runs");
     String::from_utf8(output.stdout).ok()?.trim().parse().ok()
@@ -169,19 +273,18 @@ fn own(dir: &Path) {
     }
 }
 
-fn server_command(program: &str, dir: &Path) -> Command {
-    let bin = PathBuf::from(from_tests_run("PULSEWARD_TEST_POSTGRES_BIN"));
-    let mut command = Command::new(bin.join(program));
-    command.current_dir(dir).env("LC_ALL", "C").arg("-D").arg(dir.join("data"));
-    if let Some(user) = Unprivileged::needed() {
-        command.uid(user.uid).gid(user.gid);
-    }
+fn server_command(program: &str, dir: &Path, under: &[String]) -> Command {
+    let program = PathBuf::from(from_tests_run("PULSEWARD_TEST_POSTGRES_BIN")).join(program);
+    let mut words = under.iter().map(PathBuf::from).chain([program]);
+    let mut command = Command::new(words.next().expect("at least the program"));
+    command.args(words).current_dir(dir).env("LC_ALL", "C").arg("-D").arg(dir.join("data"));
+    unprivileged(&mut command);
     command
 }
 
 /// Every connection from this machine is trusted: it holds nothing, and lives for one test.
 fn initialise(dir: &Path) {
-    let done = server_command("initdb", dir)
+    let done = server_command("initdb", dir, &[])
         .args(["--username=pulseward", "--auth=trust", "--encoding=UTF8", "--locale=C"])
         .arg("--no-sync")
         .output()
@@ -190,10 +293,10 @@ fn initialise(dir: &Path) {
 }
 
 /// Starts the server, and waits until it accepts connections; `None` if its port is taken.
-fn launch(dir: &Path, port: u16) -> Option<Process> {
+fn launch(dir: &Path, port: u16, under: &[String]) -> Option<Process> {
     let log = dir.join("log");
     let ready_before = count_ready(&log);
-    let mut command = server_command("postgres", dir);
+    let mut command = server_command("postgres", dir, under);
     command.args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
     command.args(["-c", "unix_socket_directories="]);
     let mut process = Process::spawn("postgres", &mut command, &log);

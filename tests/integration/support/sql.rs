@@ -1,11 +1,15 @@
 //! The same questions to either kind of database, answered as text.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio_postgres::SimpleQueryMessage;
 
 use super::postgres::{Database, connect};
+
+/// How long a statement waits for the service that holds the file.
+const BUSY_WAIT: Duration = Duration::from_secs(5);
 
 /// A database of a test, of either kind.
 #[derive(Debug)]
@@ -54,6 +58,20 @@ impl Sql {
         match self {
             Self::Postgres(database) => postgres_rows(&database.url(), sql).await,
             Self::Sqlite(dir) => sqlite_rows(&sqlite_file(dir), sql),
+        }
+    }
+
+    /// Runs statements, beside a service that writes.
+    pub(crate) async fn execute(&self, sql: &str) {
+        match self {
+            Self::Postgres(database) => {
+                database.connect().await.batch_execute(sql).await.expect("executes");
+            }
+            Self::Sqlite(dir) => {
+                let connection = rusqlite::Connection::open(sqlite_file(dir)).expect("opens");
+                connection.busy_timeout(BUSY_WAIT).expect("set");
+                connection.execute_batch(sql).expect("executes");
+            }
         }
     }
 

@@ -1,0 +1,1 @@
+-- Patients whose data was erased, and is to be erased again should it come back.

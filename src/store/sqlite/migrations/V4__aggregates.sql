@@ -1,0 +1,1 @@
+-- Buckets of a minute and of an hour, and how long rows are kept.

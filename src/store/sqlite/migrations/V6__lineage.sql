@@ -1,0 +1,1 @@
+-- Which journals the rows came from, and where rows are known to be missing.
