@@ -87,6 +87,8 @@ pub struct Ingest {
     pub reading_age_max: Period,
 }
 
+const DAY_SECONDS: u64 = 24 * 60 * 60;
+
 /// `[store]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Store {
@@ -95,6 +97,16 @@ pub struct Store {
     /// The file that holds the password of the Postgres user in `url`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
+    /// How long readings are kept, by their measured time. Default for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub readings_retention: Option<Period>,
+    /// How long buckets of a minute and of an hour are kept. Default for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub buckets_retention: Option<Period>,
+    /// How long refused messages are kept. Default 90 days.
+    pub rejected_retention: Period,
+    /// When readings go to TimescaleDB's columnstore. Default 7 days.
+    pub columnstore_after: Period,
 }
 
 /// `[grpc]`
@@ -245,7 +257,7 @@ impl Config {
     fn check(&self, reader: &mut Reader<'_>) {
         self.mqtt.check(reader);
         self.ingest.check(reader, self.mqtt.session_expiry);
-        self.store.check(reader);
+        self.store.check(reader, self.ingest.reading_age_max);
         self.journal.check(reader);
         let AuthMode::None = self.auth.mode;
         if !self.grpc.listen.ip().is_loopback() {
@@ -370,18 +382,65 @@ impl Ingest {
 }
 
 impl Store {
+    /// Long enough for somebody to have found out why, and to have sent them through again.
+    const REJECTED_RETENTION_DEFAULT: Period = Period(Duration::from_secs(90 * DAY_SECONDS));
+    /// Late readings, which are dearer in the columnstore, have mostly come by then.
+    const COLUMNSTORE_AFTER_DEFAULT: Period = Period(Duration::from_secs(7 * DAY_SECONDS));
+    /// A reading that is taken must still be kept when it is stored and summed up, after an outage
+    /// of the database too.
+    const RETENTION_MARGIN: Duration = Duration::from_secs(2 * DAY_SECONDS);
+
     fn read(reader: &mut Reader<'_>) -> Self {
+        let rejected_retention = Self::REJECTED_RETENTION_DEFAULT;
+        let columnstore_after = Self::COLUMNSTORE_AFTER_DEFAULT;
         Self {
             url: reader.or("store", "url", StoreUrl::local()),
             password_file: reader.optional("store", "password_file"),
+            readings_retention: reader.optional("store", "readings_retention"),
+            buckets_retention: reader.optional("store", "buckets_retention"),
+            rejected_retention: reader.or("store", "rejected_retention", rejected_retention),
+            columnstore_after: reader.or("store", "columnstore_after", columnstore_after),
         }
     }
 
-    fn check(&self, reader: &mut Reader<'_>) {
+    fn check(&self, reader: &mut Reader<'_>, reading_age_max: Period) {
+        self.check_retention(reader, reading_age_max);
         if self.password_file.is_some()
             && let Err(problem) = self.url.can_take_password()
         {
             reader.refuse("store", "password_file", problem);
+        }
+    }
+
+    fn check_retention(&self, reader: &mut Reader<'_>, reading_age_max: Period) {
+        let least = Period(reading_age_max.0.saturating_add(Self::RETENTION_MARGIN));
+        let kept = [
+            ("readings_retention", self.readings_retention),
+            ("buckets_retention", self.buckets_retention),
+        ];
+        for (key, retention) in kept {
+            if retention.is_some_and(|retention| retention < least) {
+                let problem = format!(
+                    "must be {least} or longer: ingest.reading_age_max lets readings of \
+                     {reading_age_max} in, and two days more are for an outage of the database"
+                );
+                reader.refuse("store", key, problem);
+            }
+        }
+        if let (Some(readings), Some(buckets)) = (self.readings_retention, self.buckets_retention)
+            && buckets < readings
+        {
+            let problem = "is shorter than store.readings_retention, so that readings would be \
+                           kept whose buckets are gone";
+            reader.refuse("store", "buckets_retention", problem);
+        }
+        let day = Duration::from_secs(DAY_SECONDS);
+        let others = [
+            ("rejected_retention", self.rejected_retention),
+            ("columnstore_after", self.columnstore_after),
+        ];
+        for (key, _) in others.into_iter().filter(|(_, period)| period.0 < day) {
+            reader.refuse("store", key, "must be 24h or longer");
         }
     }
 

@@ -51,6 +51,7 @@ pub struct Service {
     tally: Tally,
     hub: Hub,
     store: store::Writer<SystemClock>,
+    maintenance: store::Maintenance<SystemClock>,
     grpc: grpc::Server,
     http: http::Server,
     /// Keeps the partition open for commands while gRPC serves.
@@ -98,11 +99,12 @@ impl Service {
 
         let history = store::open_history(&store);
         let store = store::Writer::new(store, journal.clone(), SystemClock);
+        let maintenance = store.maintenance();
         let part = readiness.register("service");
         let monitor = Monitor::new(
             &readiness,
             hub.ingest_connected(),
-            store.state(),
+            (store.state(), maintenance.state()),
             (Arc::clone(&backlog), Arc::clone(&clock)),
         );
 
@@ -137,6 +139,7 @@ impl Service {
             tally,
             hub,
             store,
+            maintenance,
             grpc,
             http,
             inbox,
@@ -170,6 +173,7 @@ impl Service {
         let Self { partition, session, publisher, verdicts, tally, hub, store, grpc, http, .. } =
             self;
         let (monitor, stopping, inbox, part) = (self.monitor, self.stopping, self.inbox, self.part);
+        let maintenance = self.maintenance;
 
         let http_stop = CancellationToken::new();
         let http = tokio::spawn(http.run(http_stop.clone()));
@@ -190,6 +194,11 @@ impl Service {
         stages.spawn(async move { ("tally", tally.run().await.map_err(Error::from)) });
         stages.spawn(async move { ("publisher", publisher.run().await.map_err(Error::from)) });
         stages.spawn(async move { ("store", store.run().await.map_err(Error::from)) });
+        // It ends because the store does.
+        stages.spawn(async move {
+            maintenance.run().await;
+            (MAINTENANCE, Ok(()))
+        });
 
         part.ready();
         let outcome = supervise(stages, &stop, &stopping, &part).await;
@@ -213,6 +222,9 @@ async fn recover(
     });
     recovering.await.unwrap_or(Err(Error::Panicked { stage: "recovery" }))
 }
+
+/// The stage beside the store.
+const MAINTENANCE: &str = "store maintenance";
 
 type Stages = JoinSet<(&'static str, Result<(), Error>)>;
 
@@ -242,8 +254,8 @@ async fn supervise(
         if let Err(error) = &result {
             error!(stage, error = %error.chain(), "a stage has ended");
         }
-        // The store's end takes nobody along; its readiness says so.
-        if stage != "store" && !stopping.is_cancelled() {
+        // The store's end takes nobody along but its maintenance; its readiness says so.
+        if !["store", MAINTENANCE].contains(&stage) && !stopping.is_cancelled() {
             part.not_ready(format!("stopping, because {stage} has ended"));
             stopping.cancel();
         }

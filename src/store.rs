@@ -11,21 +11,25 @@
 //! journal, and never gives up on a database that is away (V9), but says so in [`State`]; a
 //! database that belongs to another journal is refused with both names, not written to.
 //!
-//! A row that the database can't hold is set aside and blocks nobody: the module `refused` tells how, and
-//! what operators can do.
+//! A row that the database can't hold is set aside and blocks nobody: the module `refused` tells
+//! how, and what operators can do. [`Maintenance`] runs beside the writer: it keeps the buckets of
+//! `readings_1min` and `readings_1h`, makes partitions ahead, and deletes what is older than its
+//! retention.
 //!
-//! Deliberately absent: retention, aggregates, column compression, device sequences, and going on
-//! after a gap. TLS to Postgres is not spoken yet, so a URL that
+//! Deliberately absent: going on after a gap. TLS to Postgres is not spoken yet, so a URL that
 //! demands it is refused instead of being obeyed by half.
 
+mod aggregate;
 mod backoff;
 mod batch;
 mod bisection;
 pub mod blob;
+mod buckets;
 mod cursor;
 mod database;
 mod follower;
 mod history;
+mod maintenance;
 mod migration;
 mod page;
 mod postgres;
@@ -38,10 +42,14 @@ mod state;
 
 use std::time::Duration;
 
+pub use aggregate::Aggregate;
+pub use buckets::{BucketsPage, BucketsQuery, ReadingBucket};
 pub use follower::Writer;
 pub use history::{
-    History, HistoryError, PAGE_SIZE_MAX, ReadingsPage, ReadingsQuery, StoredReading, open_history,
+    History, HistoryError, LatestQuery, PAGE_SIZE_MAX, ReadingsPage, ReadingsQuery, StoredReading,
+    open_history,
 };
+pub use maintenance::{Failing, Maintenance, MaintenanceState, Task, TaskState};
 pub use rejected::{
     DeadLetter, REJECTED_PAGE_SIZE_MAX, RejectedMessage, RejectedPage, RejectedQuery, StoredRefusal,
 };

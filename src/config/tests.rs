@@ -236,6 +236,33 @@ fn bounds_of_what_is_taken_are_bounded_themselves() {
 }
 
 #[test]
+fn what_is_taken_is_kept_long_enough_to_be_found() {
+    let least = "must be 768h or longer: ingest.reading_age_max lets readings of 720h in, and two \
+                 days more are for an outage of the database";
+    check_refused(
+        "[store]\nreadings_retention = \"767h\"\nbuckets_retention = \"30m\"",
+        &[],
+        &[
+            &format!("ward.toml:2:1: store.readings_retention: {least}"),
+            &format!("ward.toml:3:1: store.buckets_retention: {least}"),
+            "ward.toml:3:1: store.buckets_retention: is shorter than store.readings_retention, so \
+             that readings would be kept whose buckets are gone",
+        ],
+    );
+    check_refused(
+        "[store]\nrejected_retention = \"23h\"\ncolumnstore_after = \"0s\"",
+        &[],
+        &[
+            "ward.toml:2:1: store.rejected_retention: must be 24h or longer",
+            "ward.toml:3:1: store.columnstore_after: must be 24h or longer",
+        ],
+    );
+    let kept = "[store]\nreadings_retention = \"768h\"\nbuckets_retention = \"768h\"";
+    let store = read(kept, &[]).expect("valid").store;
+    assert_eq!(store.readings_retention, store.buckets_retention);
+}
+
+#[test]
 fn a_password_is_read_from_its_file_when_it_is_needed() {
     let file = tempfile::NamedTempFile::new().expect("temporary file");
     std::fs::write(file.path(), "s3:cret\n").expect("written");

@@ -13,6 +13,7 @@ use crate::vitals::{InvalidId, Quantity, Vital};
 
 pub(super) mod alert_work;
 pub(super) mod alerts;
+pub(super) mod buckets;
 pub(super) mod lookups;
 pub(super) mod profiles;
 pub(super) mod readings;
@@ -107,6 +108,22 @@ impl Violations {
     }
 
     /// The outer `None`: wrong; the inner one: not given.
+    /// The fields `from` and `until` of a span of time.
+    fn required_times(
+        &mut self,
+        from: Option<&prost_types::Timestamp>,
+        until: Option<&prost_types::Timestamp>,
+    ) -> (Option<Timestamp>, Option<Timestamp>) {
+        let from = self.required_time("from", from);
+        let until = self.required_time("until", until);
+        if let (Some(from), Some(until)) = (from, until)
+            && until <= from
+        {
+            self.add("until", "not after from");
+        }
+        (from, until)
+    }
+
     fn optional_time(
         &mut self,
         field: &str,

@@ -9,6 +9,7 @@ mod fakes;
 mod life;
 mod lookups;
 mod reports;
+mod trends;
 
 use std::time::Duration;
 

@@ -1,19 +1,22 @@
-//! `VitalsService`: what was measured. Served so far: `ListReadings` and `RecordReadings`.
+//! `VitalsService`: what was measured. Not served yet: `WatchVitals`.
 //!
 //! History is read from the store, so readings appear here a moment after they are durable; while
-//! the database is away the call answers UNAVAILABLE and says why. Recording does not need it.
+//! the database is away its calls answer UNAVAILABLE and say why. Recording does not need it.
 
 use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
 use super::commands::{Commands, Desk, unexpected};
-use super::convert::readings;
+use super::convert::{buckets, readings};
 use super::{auth, status};
+use crate::clock::{Clock, SystemClock};
 use crate::engine::output::Done;
 use crate::proto::v1::vitals_service_server::VitalsService;
 use crate::proto::v1::{
-    ListReadingsRequest, ListReadingsResponse, RecordReadingsRequest, RecordReadingsResponse,
+    AggregateReadingsRequest, AggregateReadingsResponse, GetLatestVitalsRequest,
+    GetLatestVitalsResponse, ListReadingsRequest, ListReadingsResponse, RecordReadingsRequest,
+    RecordReadingsResponse,
 };
 use crate::store::History;
 
@@ -43,6 +46,34 @@ impl VitalsService for Service {
             .await
             .map_err(|error| status::no_history(error, &request.patient_id))?;
         Ok(Response::new(readings::page(page)))
+    }
+
+    async fn get_latest_vitals(
+        &self,
+        request: Request<GetLatestVitalsRequest>,
+    ) -> Result<Response<GetLatestVitalsResponse>, Status> {
+        let (principal, request) = auth::caller(request)?;
+        let query = readings::latest_query(&request, principal.sites).map_err(status::invalid)?;
+        let latest = self
+            .history
+            .latest_readings(query)
+            .await
+            .map_err(|error| status::no_history(error, &request.patient_id))?;
+        Ok(Response::new(readings::latest(&latest, SystemClock.now())))
+    }
+
+    async fn aggregate_readings(
+        &self,
+        request: Request<AggregateReadingsRequest>,
+    ) -> Result<Response<AggregateReadingsResponse>, Status> {
+        let (principal, request) = auth::caller(request)?;
+        let query = buckets::query(&request, principal.sites).map_err(status::invalid)?;
+        let page = self
+            .history
+            .aggregate_readings(query)
+            .await
+            .map_err(|error| status::no_history(error, &request.patient_id))?;
+        Ok(Response::new(buckets::page(page)))
     }
 
     async fn record_readings(

@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::partition::Backlog;
 use crate::position::Position;
 use crate::readiness::{Part, Readiness};
-use crate::store::{Link, State};
+use crate::store::{Link, MaintenanceState, State};
 
 /// How often the partition's backlog is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -20,26 +20,39 @@ const STALLED_AFTER: Duration = Duration::from_secs(5);
 pub(super) struct Monitor {
     ingest_connected: watch::Receiver<bool>,
     store: watch::Receiver<State>,
+    maintenance: watch::Receiver<MaintenanceState>,
     stored: watch::Sender<Position>,
     /// How far behind the partition is, and by whose clock.
     backlog: (Arc<Backlog>, Arc<dyn Clock>),
     mqtt_part: Part,
     journal_part: Part,
     store_part: Part,
+    maintenance_part: Part,
 }
 
 impl Monitor {
     pub(super) fn new(
         readiness: &Readiness,
         ingest_connected: watch::Receiver<bool>,
-        store: watch::Receiver<State>,
+        (store, maintenance): (watch::Receiver<State>, watch::Receiver<MaintenanceState>),
         backlog: (Arc<Backlog>, Arc<dyn Clock>),
     ) -> Self {
         let (stored, _) = watch::channel(Position::START);
         let mqtt_part = readiness.register("mqtt");
         let journal_part = readiness.register("journal");
         let store_part = readiness.register("store");
-        Self { ingest_connected, store, stored, backlog, mqtt_part, journal_part, store_part }
+        let maintenance_part = readiness.register("store maintenance");
+        Self {
+            ingest_connected,
+            store,
+            maintenance,
+            stored,
+            backlog,
+            mqtt_part,
+            journal_part,
+            store_part,
+            maintenance_part,
+        }
     }
 
     /// How far the store has read, now and later.
@@ -49,10 +62,11 @@ impl Monitor {
 
     /// Runs until every stage that it watches has ended.
     pub(super) async fn run(mut self) {
-        let (mut hub_runs, mut store_runs) = (true, true);
+        let (mut hub_runs, mut store_runs, mut maintenance_runs) = (true, true, true);
         let mut look = tokio::time::interval(LOOK_EVERY);
         self.look_at_ingest();
         self.look_at_store();
+        self.look_at_maintenance();
         while hub_runs || store_runs {
             tokio::select! {
                 changed = self.ingest_connected.changed(), if hub_runs => {
@@ -62,6 +76,10 @@ impl Monitor {
                 changed = self.store.changed(), if store_runs => {
                     store_runs = changed.is_ok();
                     self.look_at_store();
+                }
+                changed = self.maintenance.changed(), if maintenance_runs => {
+                    maintenance_runs = changed.is_ok();
+                    self.look_at_maintenance();
                 }
                 _ = look.tick() => self.look_at_backlog(),
             }
@@ -106,6 +124,14 @@ impl Monitor {
         }
         if let Some(cursor) = state.cursor {
             self.stored.send_replace(cursor);
+        }
+    }
+
+    /// Never worse than degraded: rows are written all the same.
+    fn look_at_maintenance(&mut self) {
+        match self.maintenance.borrow_and_update().problem() {
+            None => self.maintenance_part.ready(),
+            Some(problem) => self.maintenance_part.degraded(problem),
         }
     }
 }

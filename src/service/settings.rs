@@ -37,6 +37,10 @@ pub(super) fn store(section: &Store) -> Result<store::Settings, Error> {
     // It is read for each connection; one that is missing from the start is found out here.
     section.password()?;
     settings.password_file.clone_from(&section.password_file);
+    settings.readings_retention = section.readings_retention.map(|period| period.0);
+    settings.buckets_retention = section.buckets_retention.map(|period| period.0);
+    settings.rejected_retention = section.rejected_retention.0;
+    settings.columnstore_after = section.columnstore_after.0;
     Ok(settings)
 }
 

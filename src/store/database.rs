@@ -23,6 +23,18 @@ pub(super) enum Failure {
     Fatal(Error),
 }
 
+impl Failure {
+    /// What happened, for people.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Self::Away(reason) => reason.clone(),
+            Self::Moved => "another writer moved the cursor".to_owned(),
+            Self::Refused(fault) => format!("the database refuses {fault}"),
+            Self::Fatal(error) => super::chain(error),
+        }
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::Fatal(error)

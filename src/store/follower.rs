@@ -24,7 +24,7 @@ use super::database::{Database, Failure, Session, Stand};
 use super::refused::Written;
 use super::settings::Kind;
 use super::state::{Report, State};
-use super::{Error, Settings, postgres, sqlite};
+use super::{Error, Maintenance, Settings, postgres, sqlite};
 use crate::clock::{Clock, Timestamp};
 use crate::journal::entry::Entry;
 use crate::journal::{Follower, Journal};
@@ -35,19 +35,31 @@ pub struct Writer<C> {
     journal: Journal,
     clock: C,
     report: Report,
+    /// Where the store is SQLite: the maintenance takes turns on it.
+    connection: sqlite::WriteConnection,
 }
 
 impl<C: Clock> Writer<C> {
     /// A follower of `journal`. Nothing is connected to yet.
     pub fn new(settings: Settings, journal: Journal, clock: C) -> Self {
         let report = Report::new(settings.url.clone(), journal.clone());
-        Self { settings, journal, clock, report }
+        Self { settings, journal, clock, report, connection: sqlite::WriteConnection::default() }
     }
 
     /// How it is doing, now and later.
     #[must_use]
     pub fn state(&self) -> watch::Receiver<State> {
         self.report.subscribe()
+    }
+
+    /// The maintenance of the same database, to be run beside this.
+    #[must_use]
+    pub fn maintenance(&self) -> Maintenance<C>
+    where
+        C: Clone,
+    {
+        let connection = self.connection.clone();
+        Maintenance::new(self.settings.clone(), connection, self.state(), self.clock.clone())
     }
 
     /// Writes what the journal brings until it is closed and everything is written. Dropping it
@@ -61,7 +73,9 @@ impl<C: Clock> Writer<C> {
             Kind::Postgres(config) => {
                 self.run_on(postgres::Postgres::new(config, &self.settings)).await
             }
-            Kind::Sqlite(path) => self.run_on(sqlite::Sqlite::new(path)).await,
+            Kind::Sqlite(path) => {
+                self.run_on(sqlite::Sqlite::new(path, self.connection.clone())).await
+            }
         };
         self.report.ended(result.as_ref().err().map(|error| super::chain(error)));
         result

@@ -1,4 +1,5 @@
-//! The way to read: what was measured of a patient, page by page. What was refused is read through
+//! The way to read: what was measured of a patient, page by page, the latest of it, and summed up
+//! in buckets ([`super::buckets`]). What was refused is read through
 //! the same trait, and stands in [`super::rejected`].
 //!
 //! Promises: a caller sees a patient of the sites they may see, decided inside the statement that
@@ -9,6 +10,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::buckets::{BucketsPage, BucketsQuery};
 use super::page::Page;
 use super::rejected::{DeadLetter, RejectedPage, RejectedQuery};
 use super::row;
@@ -31,6 +33,21 @@ pub trait History: Send + Sync {
     /// # Errors
     /// [`HistoryError`].
     async fn list_readings(&self, query: ReadingsQuery) -> Result<ReadingsPage, HistoryError>;
+
+    /// The latest reading of each vital that was ever measured of a patient, by the vital's number:
+    /// the one measured last, of those the one received last. Cancel safe.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    async fn latest_readings(&self, query: LatestQuery)
+    -> Result<Vec<StoredReading>, HistoryError>;
+
+    /// A page of a patient's quantities summed up in buckets of time. What came in within the last
+    /// minutes is in them; what came in late may take a minute to be. Cancel safe.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    async fn aggregate_readings(&self, query: BucketsQuery) -> Result<BucketsPage, HistoryError>;
 
     /// A page of refused messages, latest first. Cancel safe.
     ///
@@ -67,6 +84,17 @@ pub struct ReadingsQuery {
     pub page_size: u32,
     /// The token of the page before; it belongs to the same patient, vitals and times.
     pub page_token: Option<String>,
+}
+
+/// The latest readings of whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LatestQuery {
+    /// Whose.
+    pub patient: PatientId,
+    /// The sites that the caller may see.
+    pub sites: Sites,
+    /// Only these vitals; all if there are none.
+    pub vitals: Vec<Vital>,
 }
 
 /// A page of readings.
@@ -176,10 +204,15 @@ pub(super) fn unavailable(reason: impl Into<String>) -> HistoryError {
 /// The page that the rows found make: up to its size of them, with a token if there are more.
 pub(super) fn page_of(page: &Page, rows: &[RawReading]) -> Result<ReadingsPage, HistoryError> {
     let shown = &rows[..rows.len().min(page.size())];
-    let readings = shown.iter().map(RawReading::read).collect::<Option<Vec<_>>>();
     let more = rows.len() > shown.len();
     Ok(ReadingsPage {
-        readings: readings.ok_or_else(|| unavailable("a stored reading makes no sense"))?,
+        readings: read_all(shown)?,
         next_page_token: if more { page.next_token(shown) } else { None },
     })
+}
+
+/// The readings that rows are.
+pub(super) fn read_all(rows: &[RawReading]) -> Result<Vec<StoredReading>, HistoryError> {
+    let readings = rows.iter().map(RawReading::read).collect::<Option<Vec<_>>>();
+    readings.ok_or_else(|| unavailable("a stored reading makes no sense"))
 }

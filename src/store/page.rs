@@ -1,4 +1,5 @@
-//! Where a page of readings begins, and the token that says so to the next call.
+//! Where a page of readings begins, and the token that says so to the next call; and the form of
+//! all such tokens.
 //!
 //! A page begins at a key (measured time, vital, device), and skips the rows of that very key that
 //! were shown before. Skipping by count is sound, because rows of one key are ordered by receipt,
@@ -17,7 +18,9 @@ use crate::vitals::Vital;
 
 const VERSION: u8 = 1;
 const DIGEST_LENGTH: usize = 12;
-const TOKEN_LENGTH: usize = 1 + DIGEST_LENGTH + 8 + 2 + 4 + 4;
+
+/// What a query asks for, in short.
+pub(super) type Digested = [u8; DIGEST_LENGTH];
 
 /// A page to be read.
 #[derive(Clone, Debug)]
@@ -27,7 +30,7 @@ pub(super) struct Page {
     /// Where it begins.
     pub(super) start: Start,
     size: u32,
-    digest: [u8; DIGEST_LENGTH],
+    digest: Digested,
 }
 
 /// The key of the first row to read, and how many rows of that key were shown before.
@@ -43,7 +46,7 @@ impl Page {
     /// The page that a query asks for.
     pub(super) fn of(query: &ReadingsQuery) -> Result<Self, HistoryError> {
         let vitals = numbers(&query.vitals);
-        let digest = digest(query, &vitals);
+        let digest = digest_of(query, &vitals);
         let start = match &query.page_token {
             None => {
                 Start { measured_at: query.from, vital: i16::MIN, device_key: i32::MIN, skip: 0 }
@@ -87,48 +90,24 @@ fn key(row: &RawReading) -> (Timestamp, i16, i32) {
     (row.measured_at, row.vital, row.device_key)
 }
 
-fn numbers(vitals: &[Vital]) -> Vec<i16> {
-    let wanted = if vitals.is_empty() { &Vital::ALL[..] } else { vitals };
-    let mut numbers: Vec<_> = wanted.iter().map(|vital| i16::from(vital.number())).collect();
-    numbers.sort_unstable();
-    numbers.dedup();
-    numbers
+fn digest_of(query: &ReadingsQuery, vitals: &[i16]) -> Digested {
+    digest(&[query.from.micros(), query.until.micros()], vitals, query.patient.as_str())
 }
 
-fn digest(query: &ReadingsQuery, vitals: &[i16]) -> [u8; DIGEST_LENGTH] {
-    let mut hash = Sha256::new();
-    hash.update(query.from.micros().to_be_bytes());
-    hash.update(query.until.micros().to_be_bytes());
-    for vital in vitals {
-        hash.update(vital.to_be_bytes());
-    }
-    // Last, because it is the only part of varying length but the vitals, whose bytes no id has.
-    hash.update(query.patient.as_str());
-    let full: [u8; 32] = hash.finalize().into();
-    let mut digest = [0; DIGEST_LENGTH];
-    digest.copy_from_slice(&full[..DIGEST_LENGTH]);
-    digest
+fn encode(start: Start, digest: Digested) -> String {
+    let Start { measured_at, vital, device_key, skip } = start;
+    let place: [&[u8]; 4] = [
+        &measured_at.micros().to_be_bytes(),
+        &vital.to_be_bytes(),
+        &device_key.to_be_bytes(),
+        &skip.to_be_bytes(),
+    ];
+    seal(digest, &place)
 }
 
-fn encode(start: Start, digest: [u8; DIGEST_LENGTH]) -> String {
-    let mut bytes = Vec::with_capacity(TOKEN_LENGTH);
-    bytes.push(VERSION);
-    bytes.extend(digest);
-    bytes.extend(start.measured_at.micros().to_be_bytes());
-    bytes.extend(start.vital.to_be_bytes());
-    bytes.extend(start.device_key.to_be_bytes());
-    bytes.extend(start.skip.to_be_bytes());
-    URL_SAFE_NO_PAD.encode(bytes)
-}
-
-fn decode(token: &str, digest: [u8; DIGEST_LENGTH]) -> Option<Start> {
-    let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
-    let (version, rest) = bytes.split_first()?;
-    let (theirs, rest) = rest.split_first_chunk::<DIGEST_LENGTH>()?;
-    if *version != VERSION || *theirs != digest {
-        return None;
-    }
-    let (measured_at, rest) = rest.split_first_chunk()?;
+fn decode(token: &str, digest: Digested) -> Option<Start> {
+    let place = open(token, digest)?;
+    let (measured_at, rest) = place.split_first_chunk()?;
     let (vital, rest) = rest.split_first_chunk()?;
     let (device_key, rest) = rest.split_first_chunk()?;
     Some(Start {
@@ -137,6 +116,48 @@ fn decode(token: &str, digest: [u8; DIGEST_LENGTH]) -> Option<Start> {
         device_key: i32::from_be_bytes(*device_key),
         skip: u32::from_be_bytes(rest.try_into().ok()?),
     })
+}
+
+/// The numbers of these vitals, each once, in order; of all if there are none.
+pub(super) fn numbers(vitals: &[Vital]) -> Vec<i16> {
+    let wanted = if vitals.is_empty() { &Vital::ALL[..] } else { vitals };
+    let mut numbers: Vec<_> = wanted.iter().map(|vital| i16::from(vital.number())).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
+}
+
+/// What a query of one kind asks for, as tokens name it: so many numbers, vitals, and whose.
+pub(super) fn digest(numbers: &[i64], vitals: &[i16], patient: &str) -> Digested {
+    let mut hash = Sha256::new();
+    for number in numbers {
+        hash.update(number.to_be_bytes());
+    }
+    for vital in vitals {
+        hash.update(vital.to_be_bytes());
+    }
+    // Last, because it is the only part of varying length but the vitals, whose bytes no id has.
+    hash.update(patient);
+    let full: [u8; 32] = hash.finalize().into();
+    let mut digest = [0; DIGEST_LENGTH];
+    digest.copy_from_slice(&full[..DIGEST_LENGTH]);
+    digest
+}
+
+/// The token of a place in what a query finds.
+pub(super) fn seal(digest: Digested, place: &[&[u8]]) -> String {
+    let mut bytes = vec![VERSION];
+    bytes.extend(digest);
+    bytes.extend(place.iter().copied().flatten());
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// The place that a token names, if it is a token of this query.
+pub(super) fn open(token: &str, digest: Digested) -> Option<Vec<u8>> {
+    let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
+    let (version, rest) = bytes.split_first()?;
+    let (theirs, place) = rest.split_first_chunk::<DIGEST_LENGTH>()?;
+    (*version == VERSION && *theirs == digest).then(|| place.to_vec())
 }
 
 #[cfg(test)]

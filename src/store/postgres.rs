@@ -12,15 +12,21 @@
 //! CREATE SCHEMA pulseward AUTHORIZATION pulseward;
 //! -- With TimescaleDB, where the role may not do it itself:
 //! CREATE EXTENSION IF NOT EXISTS timescaledb;
+//! GRANT USAGE ON SCHEMA public TO pulseward;
 //! ```
 //!
 //! Those who only read, such as Grafana, get `USAGE` on the schema and `SELECT` on its tables and
 //! views; the partitions behind `readings` need no grants of their own.
 
+mod aggregate;
 mod copy;
+mod expire;
 mod fault;
+mod ledger;
+mod maintain;
 mod migrate;
 mod partitions;
+mod policies;
 mod put;
 mod query;
 mod rejected;
@@ -41,6 +47,7 @@ use super::Settings;
 use super::database::{Database, Failure};
 use crate::config::{Secret, SecretError};
 
+pub(super) use maintain::Maintaining;
 pub(super) use query::history;
 
 /// With the schema's dot, as it stands before every name.

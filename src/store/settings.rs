@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio_postgres::config::{Config, Host, SslMode};
 
-/// The settings of the follower and of the queries.
+/// The settings of the follower, of the maintenance and of the queries.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The database.
@@ -42,6 +42,27 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// What to do where journal and database do not belong together.
     pub on_gap: OnGap,
+    /// How long readings are kept, by their measured time; for ever if not set, the default.
+    pub readings_retention: Option<Duration>,
+    /// How long buckets are kept, by the time that they begin; for ever if not set, the default.
+    pub buckets_retention: Option<Duration>,
+    /// How long refused messages are kept, by their receipt. Default 90 days: long enough for
+    /// somebody to have found out why, and to have sent them through again.
+    pub rejected_retention: Duration,
+    /// When a day's readings go to TimescaleDB's columnstore. Default 7 days: late readings, which
+    /// are dearer there, have mostly come by then.
+    pub columnstore_after: Duration,
+    /// How often what was stored goes into the buckets of a minute. Default 60 s: a bucket is then
+    /// written about twice.
+    pub minute_pass_interval: Duration,
+    /// The same of those of an hour. Default 10 min: the views make the newest buckets from the
+    /// readings, so nobody waits for a pass, and each costs an update per patient and vital.
+    pub hour_pass_interval: Duration,
+    /// How often partitions are made ahead and what is expired is deleted. Default 1 h.
+    pub maintenance_interval: Duration,
+    /// A pass takes no further batch once it has this many readings. Default 200,000: about a
+    /// second's work, which is repeated if it is lost.
+    pub pass_rows_max: usize,
     /// Queries that may run at once, each on its own connection. Further ones wait. Default 4.
     pub query_connections_max: usize,
     /// How long a query may take, waiting included. Default 5 s.
@@ -74,6 +95,14 @@ impl Settings {
             retry_max: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(10),
             on_gap: OnGap::Refuse,
+            readings_retention: None,
+            buckets_retention: None,
+            rejected_retention: Duration::from_secs(90 * 24 * 60 * 60),
+            columnstore_after: Duration::from_secs(7 * 24 * 60 * 60),
+            minute_pass_interval: Duration::from_secs(60),
+            hour_pass_interval: Duration::from_secs(10 * 60),
+            maintenance_interval: Duration::from_secs(60 * 60),
+            pass_rows_max: 200_000,
             query_connections_max: 4,
             query_timeout: Duration::from_secs(5),
         }

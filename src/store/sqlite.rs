@@ -2,12 +2,16 @@
 //! it. The same tables and the same promises as in Postgres, without partitions.
 //!
 //! One connection writes; its work runs on the runtime's threads for blocking work, one batch at
-//! a time. Readers have connections of their own, and in WAL mode neither waits for the other.
+//! a time. The maintenance takes turns on it, so that neither finds the file locked. Readers have connections of their own, and in WAL mode neither waits for the other.
 //!
 //! `synchronous` is FULL: a commit is synced. The journal lets go of old entries by what is stored,
 //! and when its disk goes short it does so at once; so a power cut must not take back what was told
 //! to be stored. The follower's pace bounds the syncs: twenty a second, beside the journal's own.
 
+mod aggregate;
+mod expire;
+mod ledger;
+mod maintain;
 mod migrate;
 mod query;
 mod rejected;
@@ -15,6 +19,7 @@ mod write;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
@@ -22,6 +27,7 @@ use tokio::task::spawn_blocking;
 
 use super::database::{Database, Failure};
 
+pub(super) use maintain::Maintaining;
 pub(super) use query::history;
 
 /// How long a statement waits for another process that holds the file, such as a backup.
@@ -33,11 +39,45 @@ const LOG_BYTES_MAX: i64 = 64 << 20;
 #[derive(Debug)]
 pub(super) struct Sqlite {
     path: PathBuf,
+    connection: WriteConnection,
 }
 
 impl Sqlite {
-    pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned() }
+    pub(super) fn new(path: &Path, connection: WriteConnection) -> Self {
+        Self { path: path.to_owned(), connection }
+    }
+}
+
+/// The one connection that writes, while there is one. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub(super) struct WriteConnection(Arc<Mutex<Option<Connection>>>);
+
+impl WriteConnection {
+    /// Puts a new one in place of what was there.
+    fn renew(&self, connection: Connection) {
+        *self.lock() = Some(connection);
+    }
+
+    /// Works on it once nobody else does. Waits for the disk, so call it where that holds up
+    /// nobody. Work that panics leaves no connection behind.
+    fn with<T>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let mut place = self.lock();
+        match place.as_mut() {
+            Some(connection) => work(connection),
+            None => Err(Failure::Away("the file is not open".to_owned())),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Connection>> {
+        self.0.lock().unwrap_or_else(|poisoned| {
+            self.0.clear_poison();
+            let mut place = poisoned.into_inner();
+            *place = None;
+            place
+        })
     }
 }
 
@@ -45,12 +85,13 @@ impl Database for Sqlite {
     type Session = write::Writing;
 
     async fn open(&self) -> Result<write::Writing, Failure> {
-        let path = self.path.clone();
+        let (path, place) = (self.path.clone(), self.connection.clone());
         blocking(move || {
             make_private(&path).map_err(|error| Failure::Away(error.to_string()))?;
             let mut connection = connect(&path).map_err(|error| away(&error))?;
             migrate::migrate(&mut connection)?;
-            Ok(write::Writing::new(connection))
+            place.renew(connection);
+            Ok(write::Writing::new(place))
         })
         .await
     }

@@ -75,6 +75,14 @@ pub const STORE_CONNECTED: &str = "pulseward_store_connected";
 /// Gauge.
 pub const STORE_POSITION: &str = "pulseward_store_position";
 
+/// Histogram. Label `task`.
+pub const STORE_MAINTENANCE_SECONDS: &str = "pulseward_store_maintenance_seconds";
+/// Counter. Label `task`.
+pub const STORE_MAINTENANCE_FAILURES_TOTAL: &str = "pulseward_store_maintenance_failures_total";
+/// Gauge. Label `task`.
+pub const STORE_MAINTENANCE_DONE_TIMESTAMP_SECONDS: &str =
+    "pulseward_store_maintenance_done_timestamp_seconds";
+
 /// Gauge.
 pub const HUB_POSITION: &str = "pulseward_hub_position";
 /// Histogram.
@@ -163,6 +171,20 @@ fn describe_store() {
     );
     describe_gauge!(STORE_CONNECTED, "Whether the database takes what it is given");
     describe_gauge!(STORE_POSITION, "Position up to which the store has written everything");
+    describe_histogram!(
+        STORE_MAINTENANCE_SECONDS,
+        Unit::Seconds,
+        "Time of one step of the database's maintenance, by task"
+    );
+    describe_counter!(
+        STORE_MAINTENANCE_FAILURES_TOTAL,
+        "Steps of the database's maintenance that failed and are tried again, by task"
+    );
+    describe_gauge!(
+        STORE_MAINTENANCE_DONE_TIMESTAMP_SECONDS,
+        Unit::Seconds,
+        "When nothing was left to do for a task, since 1970"
+    );
 }
 
 fn describe_hub() {

@@ -1,14 +1,19 @@
 //! The store against real databases: each claim on Postgres and on SQLite where it holds on both,
 //! and what only a server can do to us on Postgres alone.
 
+mod aggregates;
 mod away;
 mod cutter;
+mod documented;
 mod history;
+mod hypertable;
 mod once;
 mod projections;
 mod refused;
 mod rejected;
+mod retention;
 mod stand;
+mod trends;
 mod trouble;
 mod upgrade;
 

@@ -1,14 +1,15 @@
-//! Readings: a request to a query and stored readings to an answer; readings by hand to an action.
+//! Readings: requests to queries and stored readings to answers; readings by hand to an action.
 
 use prost::Message as _;
 
 use super::{Violations, wire_duration, wire_timestamp};
+use crate::clock::Timestamp;
 use crate::engine::input::{Action, Sites};
 use crate::engine::output::{Quality, RejectedReading};
 use crate::engine::profile::Violation;
 use crate::proto::v1;
 use crate::proto::v1::stored_reading::Value as WireValue;
-use crate::store::{ReadingsPage, ReadingsQuery, StoredReading};
+use crate::store::{LatestQuery, ReadingsPage, ReadingsQuery, StoredReading};
 use crate::vitals::{Value, Vital};
 
 /// A page, if the caller names no size.
@@ -28,13 +29,7 @@ pub(in crate::grpc) fn query(
     let mut wrong = Violations::default();
     let patient = wrong.id("patient_id", &request.patient_id);
     let vitals = vitals(&mut wrong, &request.vitals);
-    let from = wrong.required_time("from", request.from.as_ref());
-    let until = wrong.required_time("until", request.until.as_ref());
-    if let (Some(from), Some(until)) = (from, until)
-        && until <= from
-    {
-        wrong.add("until", "not after from");
-    }
+    let (from, until) = wrong.required_times(request.from.as_ref(), request.until.as_ref());
     let page_size = page_size(&mut wrong, request.page_size);
     let page_token = wrong.text("page_token", &request.page_token, PAGE_TOKEN_BYTES_MAX);
     wrong.finish(|| {
@@ -50,7 +45,7 @@ pub(in crate::grpc) fn query(
     })
 }
 
-fn vitals(wrong: &mut Violations, numbers: &[i32]) -> Vec<Vital> {
+pub(super) fn vitals(wrong: &mut Violations, numbers: &[i32]) -> Vec<Vital> {
     let mut vitals: Vec<_> = numbers
         .iter()
         .enumerate()
@@ -61,7 +56,7 @@ fn vitals(wrong: &mut Violations, numbers: &[i32]) -> Vec<Vital> {
     vitals
 }
 
-fn page_size(wrong: &mut Violations, asked: i32) -> Option<u32> {
+pub(super) fn page_size(wrong: &mut Violations, asked: i32) -> Option<u32> {
     match u32::try_from(asked) {
         Ok(0) => Some(PAGE_SIZE_DEFAULT),
         Ok(size) => Some(size.min(PAGE_SIZE_MAX)),
@@ -100,6 +95,27 @@ pub(in crate::grpc) fn record(
 pub(in crate::grpc) fn rejected(reading: RejectedReading) -> v1::Rejected {
     let RejectedReading { index, reason, detail } = reading;
     v1::Rejected { index, reason: i32::from(reason as u8), detail }
+}
+
+/// The query of `request`, by a caller who may see `sites`.
+pub(in crate::grpc) fn latest_query(
+    request: &v1::GetLatestVitalsRequest,
+    sites: Sites,
+) -> Result<LatestQuery, Vec<Violation>> {
+    let mut wrong = Violations::default();
+    let patient = wrong.id("patient_id", &request.patient_id);
+    let vitals = vitals(&mut wrong, &request.vitals);
+    wrong.finish(|| Some(LatestQuery { patient: patient?, sites, vitals }))
+}
+
+pub(in crate::grpc) fn latest(
+    readings: &[StoredReading],
+    now: Timestamp,
+) -> v1::GetLatestVitalsResponse {
+    v1::GetLatestVitalsResponse {
+        readings: readings.iter().map(stored_reading).collect(),
+        service_time: Some(wire_timestamp(now)),
+    }
 }
 
 fn stored_reading(reading: &StoredReading) -> v1::StoredReading {

@@ -41,6 +41,8 @@ const SERVED: &[&str] = &[
     "RegistryService/TransferPatient",
     "RegistryService/UnbindDevice",
     "RegistryService/UpdatePatient",
+    "VitalsService/AggregateReadings",
+    "VitalsService/GetLatestVitals",
     "VitalsService/ListReadings",
     "VitalsService/RecordReadings",
 ];

@@ -20,7 +20,8 @@ use crate::proto::v1::profile_service_client::ProfileServiceClient;
 use crate::proto::v1::registry_service_client::RegistryServiceClient;
 use crate::proto::v1::vitals_service_client::VitalsServiceClient;
 use crate::store::{
-    DeadLetter, History, HistoryError, ReadingsPage, ReadingsQuery, RejectedPage, RejectedQuery,
+    BucketsPage, BucketsQuery, DeadLetter, History, HistoryError, LatestQuery, ReadingsPage,
+    ReadingsQuery, RejectedPage, RejectedQuery, StoredReading,
 };
 
 /// Answers in the order in which it was told to, and remembers what it was asked.
@@ -69,6 +70,8 @@ impl FakeEngine {
 }
 
 pub(super) type FakeReadings = Fake<ReadingsQuery, Result<ReadingsPage, HistoryError>>;
+pub(super) type FakeLatest = Fake<LatestQuery, Result<Vec<StoredReading>, HistoryError>>;
+pub(super) type FakeBuckets = Fake<BucketsQuery, Result<BucketsPage, HistoryError>>;
 pub(super) type FakeRejected = Fake<RejectedQuery, Result<RejectedPage, HistoryError>>;
 pub(super) type FakeLetters = Fake<(MessageId, Sites), Result<DeadLetter, HistoryError>>;
 
@@ -76,13 +79,21 @@ pub(super) type FakeLetters = Fake<(MessageId, Sites), Result<DeadLetter, Histor
 #[derive(Clone)]
 pub(super) struct FakeStore {
     readings: Arc<FakeReadings>,
+    latest: Arc<FakeLatest>,
+    buckets: Arc<FakeBuckets>,
     rejected: Arc<FakeRejected>,
     letters: Arc<FakeLetters>,
 }
 
 impl FakeStore {
     pub(super) fn new() -> Self {
-        Self { readings: Fake::new(), rejected: Fake::new(), letters: Fake::new() }
+        Self {
+            readings: Fake::new(),
+            latest: Fake::new(),
+            buckets: Fake::new(),
+            rejected: Fake::new(),
+            letters: Fake::new(),
+        }
     }
 }
 
@@ -103,6 +114,17 @@ impl History for FakeStore {
         self.readings.ask(query)
     }
 
+    async fn latest_readings(
+        &self,
+        query: LatestQuery,
+    ) -> Result<Vec<StoredReading>, HistoryError> {
+        self.latest.ask(query)
+    }
+
+    async fn aggregate_readings(&self, query: BucketsQuery) -> Result<BucketsPage, HistoryError> {
+        self.buckets.ask(query)
+    }
+
     async fn list_rejected(&self, query: RejectedQuery) -> Result<RejectedPage, HistoryError> {
         self.rejected.ask(query)
     }
@@ -121,6 +143,8 @@ pub(super) struct Door {
     pub(super) channel: Channel,
     pub(super) commands: Arc<FakeEngine>,
     pub(super) history: Arc<FakeReadings>,
+    pub(super) latest: Arc<FakeLatest>,
+    pub(super) buckets: Arc<FakeBuckets>,
     pub(super) rejected: Arc<FakeRejected>,
     pub(super) letters: Arc<FakeLetters>,
     pub(super) cancel: CancellationToken,
@@ -176,8 +200,8 @@ pub(super) async fn open_with(settings: Settings) -> Door {
     let channel = connect(server.local_addr());
     let cancel = CancellationToken::new();
     let running = tokio::spawn(server.run(cancel.clone()));
-    let FakeStore { readings: history, rejected, letters } = store;
-    Door { channel, commands, history, rejected, letters, cancel, running }
+    let FakeStore { readings: history, latest, buckets, rejected, letters } = store;
+    Door { channel, commands, history, latest, buckets, rejected, letters, cancel, running }
 }
 
 /// A client that connects with its first call.

@@ -1,9 +1,7 @@
 //! Brings the schema up to date, once per connection, under one lock and in one transaction.
 //!
-//! The hypertable's path has not been tried by the project's own tests, because TimescaleDB is not
-//! among Debian's packages; it is kept to two statements. Where the server offers the extension
-//! but the role may not create it, this fails and says so, instead of choosing partitions for
-//! good.
+//! Where the server offers TimescaleDB but the role may not create the extension, this fails and
+//! says so, instead of choosing partitions for good.
 
 use tokio_postgres::{Client, Transaction};
 use tracing::info;
@@ -37,7 +35,15 @@ const PARTITIONED: &[Migration] = &[
     },
     ALARMS,
     INTAKE,
-    AGGREGATES,
+    Migration {
+        version: 4,
+        name: "aggregates",
+        parts: &[
+            include_str!("migrations/V4__aggregates_partitioned.sql"),
+            AGGREGATE_VIEWS,
+            BUCKETS,
+        ],
+    },
     SET_ASIDE,
     LINEAGE,
     AUDIT,
@@ -52,7 +58,11 @@ const HYPERTABLE: &[Migration] = &[
     },
     ALARMS,
     INTAKE,
-    AGGREGATES,
+    Migration {
+        version: 4,
+        name: "aggregates",
+        parts: &[include_str!("migrations/V4__aggregates_hypertable.sql"), BUCKETS],
+    },
     SET_ASIDE,
     LINEAGE,
     AUDIT,
@@ -65,11 +75,10 @@ const ALARMS: Migration =
 const INTAKE: Migration =
     Migration { version: 3, name: "intake", parts: &[include_str!("migrations/V3__intake.sql")] };
 
-const AGGREGATES: Migration = Migration {
-    version: 4,
-    name: "aggregates",
-    parts: &[include_str!("migrations/V4__aggregates.sql")],
-};
+/// The views over what we keep ourselves. Run again to move on the constant in it.
+pub(super) const AGGREGATE_VIEWS: &str = include_str!("migrations/V4__aggregates_views.sql");
+
+const BUCKETS: &str = include_str!("migrations/V4__aggregates.sql");
 
 const SET_ASIDE: Migration = Migration {
     version: 5,
@@ -90,7 +99,7 @@ const ERASURES: Migration = Migration {
 };
 
 impl Layout {
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Partitioned => "partitioned",
             Self::Hypertable => "hypertable",
@@ -112,12 +121,20 @@ impl Layout {
     }
 }
 
+/// Lets the transaction find TimescaleDB's functions in whichever schema they were installed.
+pub(super) const FIND_TIMESCALEDB: &str =
+    "SELECT set_config('search_path', quote_ident(nspname), true)
+    FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace WHERE extname = 'timescaledb'";
+
 /// Applies what is missing, and says how `readings` is laid out.
 pub(super) async fn migrate(client: &mut Client) -> Result<Layout, Failure> {
     let transaction = client.transaction().await.map_err(|error| away(&error))?;
     execute(&transaction, &format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
     prepare_history(&transaction).await?;
     let layout = layout(&transaction).await?;
+    if layout == Layout::Hypertable {
+        execute(&transaction, FIND_TIMESCALEDB).await?;
+    }
     let applied = applied(&transaction).await?;
     for migration in pending(layout.migrations(), &applied)? {
         apply(&transaction, migration).await?;

@@ -1,8 +1,10 @@
 //! History from Postgres, over a small pool that the follower has no part in.
 //!
-//! Each query is one statement: the site check, the rows and their devices come from one
-//! snapshot. For each vital the index gives the rows in order, so that a page costs what it shows,
-//! not what the range holds.
+//! Each statement checks the site itself, so that what is decided and what is read come from one
+//! snapshot.
+
+mod buckets;
+mod readings;
 
 use std::time::Duration;
 
@@ -14,52 +16,15 @@ use tokio::time::{Instant, timeout_at};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, NoTls, Row};
 
-use super::types::Time;
 use super::{Address, reason};
 use crate::engine::input::Sites;
 use crate::position::MessageId;
 use crate::store::Settings;
+use crate::store::buckets::{BucketsPage, BucketsQuery};
 use crate::store::history::{
-    History, HistoryError, RawReading, ReadingsPage, ReadingsQuery, page_of, unavailable,
+    History, HistoryError, LatestQuery, ReadingsPage, ReadingsQuery, StoredReading, unavailable,
 };
-use crate::store::page::Page;
 use crate::store::rejected::{DeadLetter, RejectedPage, RejectedQuery};
-
-/// One row of nulls when the patient is known and has no readings; no row when not known.
-const LIST_READINGS: &str = "
-    WITH patient AS (
-        SELECT p.patient_key
-        FROM pulseward.patients p JOIN pulseward.sites s USING (site_key)
-        WHERE p.patient_id = $1 AND ($2::text[] IS NULL OR s.site_id = ANY ($2))
-    )
-    SELECT page.measured_at, page.received_at, page.stored_at, page.value, page.device_key,
-           page.quality, page.vital, page.absent, page.original_value, page.original_unit,
-           page.interval_us, page.measurement_id, d.device_id
-    FROM patient
-    LEFT JOIN LATERAL (
-        SELECT found.*
-        FROM unnest($3::smallint[]) AS wanted (number)
-        CROSS JOIN LATERAL (
-            SELECT r.*
-            FROM pulseward.readings r
-            WHERE r.patient_key = patient.patient_key AND r.vital = wanted.number
-              AND r.measured_at >= $4 AND r.measured_at < $5
-              AND (r.measured_at > $4 OR (r.vital, r.device_key) >= ($6, $7))
-            ORDER BY r.measured_at, r.device_key, r.received_at, r.stored_at,
-                     r.absent, r.value, r.quality, r.original_value, r.original_unit,
-                     r.interval_us, r.measurement_id
-            LIMIT $8::bigint + $9
-        ) found
-        ORDER BY found.measured_at, found.vital, found.device_key, found.received_at,
-                 found.stored_at, found.absent, found.value, found.quality,
-                 found.original_value, found.original_unit, found.interval_us,
-                 found.measurement_id
-        OFFSET $8 LIMIT $9
-    ) page ON true
-    LEFT JOIN pulseward.devices d USING (device_key)
-    ORDER BY page.measured_at, page.vital, page.device_key, page.received_at,
-             page.stored_at, page.absent, page.value, page.quality, page.original_value,
-             page.original_unit, page.interval_us, page.measurement_id";
 
 pub(super) struct PostgresHistory {
     pool: Pool,
@@ -101,25 +66,18 @@ impl Connect for Address {
 #[tonic::async_trait]
 impl History for PostgresHistory {
     async fn list_readings(&self, query: ReadingsQuery) -> Result<ReadingsPage, HistoryError> {
-        let page = Page::of(&query)?;
-        let sites: Option<Vec<&str>> = match &query.sites {
-            Sites::All => None,
-            Sites::Only(sites) => Some(sites.iter().map(|site| site.as_str()).collect()),
-        };
-        let start = page.start;
-        let values: [&(dyn ToSql + Sync); 9] = [
-            &query.patient.as_str(),
-            &sites,
-            &page.vitals,
-            &Time(start.measured_at),
-            &Time(query.until),
-            &start.vital,
-            &start.device_key,
-            &i64::from(start.skip),
-            &page.rows(),
-        ];
-        let rows = self.rows(LIST_READINGS, &values).await?;
-        page_of(&page, &found(&rows)?)
+        self.readings(&query).await
+    }
+
+    async fn latest_readings(
+        &self,
+        query: LatestQuery,
+    ) -> Result<Vec<StoredReading>, HistoryError> {
+        self.latest(&query).await
+    }
+
+    async fn aggregate_readings(&self, query: BucketsQuery) -> Result<BucketsPage, HistoryError> {
+        self.buckets(&query).await
     }
 
     async fn list_rejected(&self, query: RejectedQuery) -> Result<RejectedPage, HistoryError> {
@@ -166,33 +124,10 @@ fn connecting(error: &deadpool_postgres::PoolError) -> String {
     }
 }
 
-fn found(rows: &[Row]) -> Result<Vec<RawReading>, HistoryError> {
-    let read: Result<Option<Vec<_>>, _> = rows.iter().map(reading).collect();
-    match read {
-        Ok(_) if rows.is_empty() => Err(HistoryError::UnknownPatient),
-        Ok(readings) => Ok(readings.unwrap_or_default()),
-        Err(error) => Err(unavailable(reason(&error))),
+/// The ids of the sites that a caller may see; `None` for all of them.
+fn ids(sites: &Sites) -> Option<Vec<&str>> {
+    match sites {
+        Sites::All => None,
+        Sites::Only(sites) => Some(sites.iter().map(|site| site.as_str()).collect()),
     }
-}
-
-/// `None` for the row of nulls.
-fn reading(row: &Row) -> Result<Option<RawReading>, tokio_postgres::Error> {
-    let Some(Time(measured_at)) = row.try_get(0)? else {
-        return Ok(None);
-    };
-    Ok(Some(RawReading {
-        measured_at,
-        received_at: row.try_get::<_, Time>(1)?.0,
-        stored_at: row.try_get::<_, Time>(2)?.0,
-        value: row.try_get(3)?,
-        device_key: row.try_get(4)?,
-        quality: row.try_get(5)?,
-        vital: row.try_get(6)?,
-        absent: row.try_get(7)?,
-        original_value: row.try_get(8)?,
-        original_unit: row.try_get(9)?,
-        interval_us: row.try_get(10)?,
-        measurement_id: row.try_get(11)?,
-        device: row.try_get(12)?,
-    }))
 }

@@ -23,6 +23,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::fault::failure;
+use super::ledger::Ledger;
 use super::migrate::Layout;
 use super::partitions::Partitions;
 use super::put::Statements;
@@ -57,6 +58,7 @@ pub(in crate::store) struct Writing {
     link: Link,
     /// Where `readings` is partitioned by us.
     partitions: Option<Partitions>,
+    ledger: Ledger,
     statements: Statements,
     move_cursor: Statement,
     write_timeout: Duration,
@@ -76,13 +78,19 @@ impl Writing {
             Ok((statements, move_cursor.map_err(|error| away(&error))?))
         });
         let (statements, move_cursor) = prepared.await?;
-        Ok(Self { link, partitions, statements, move_cursor, write_timeout })
+        let ledger = bounded(write_timeout, async {
+            Ledger::open(&link.client, layout).await.map_err(|error| away(&error))
+        });
+        let ledger = ledger.await?;
+        Ok(Self { link, partitions, ledger, statements, move_cursor, write_timeout })
     }
 
     /// The whole batch at once, as long as nothing in it is refused.
     async fn write_whole(&mut self, batch: &Batch, stored_at: Timestamp) -> Result<(), Failure> {
         self.make_partitions(batch, stored_at).await?;
         let transaction = self.link.client.transaction().await.map_err(|error| away(&error))?;
+        let noted = self.ledger.note(&transaction, &batch.readings, stored_at).await;
+        noted.map_err(|error| failure(&error))?;
         for part in batch.parts() {
             let rows = 0..part.len();
             let put = self.statements.put(&transaction, &part, rows, stored_at).await;
@@ -129,6 +137,8 @@ impl Writing {
             let rows: Vec<_> = refusals.rows().iter().collect();
             let kept = self.statements.insert(&transaction, &REFUSED_ROWS, &rows).await;
             kept.map_err(|error| failure(&error))?;
+            let noted = self.ledger.note(&transaction, &batch.readings, stored_at).await;
+            noted.map_err(|error| failure(&error))?;
             move_cursor(&transaction, &self.move_cursor, batch, stored_at).await?;
             transaction.commit().await.map_err(|error| failure(&error))
         })

@@ -3,12 +3,15 @@
 //! A query that takes too long, or whose caller has gone, is interrupted; its connection is not
 //! used again.
 
+mod buckets;
+mod readings;
+
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::{Connection, InterruptHandle, OpenFlags, Row, params};
+use rusqlite::{Connection, InterruptHandle, OpenFlags};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
@@ -18,26 +21,23 @@ use crate::clock::Timestamp;
 use crate::engine::input::Sites;
 use crate::position::MessageId;
 use crate::store::Settings;
+use crate::store::buckets::{BucketsPage, BucketsQuery, Scan};
 use crate::store::history::{
-    History, HistoryError, RawReading, ReadingsPage, ReadingsQuery, page_of, unavailable,
+    History, HistoryError, LatestQuery, ReadingsPage, ReadingsQuery, StoredReading, page_of,
+    read_all, unavailable,
 };
 use crate::store::page::Page;
 use crate::store::rejected::{
     DeadLetter, Page as RejectedPages, RejectedPage, RejectedQuery, dead_letter,
 };
 
+/// `patient`, with the key of the one of id `?1`, if the caller may see its site.
 const FIND_PATIENT: &str = "patient AS (
         SELECT p.patient_key
         FROM patients p JOIN sites s USING (site_key)
         WHERE p.patient_id = ?1
           AND (?2 IS NULL OR s.site_id IN (SELECT value FROM json_each(?2)))
     )";
-
-const ORDER: &str = "measured_at, vital, device_key, received_at, stored_at, absent, value, \
-     quality, original_value, original_unit, interval_us, measurement_id";
-/// The same within one vital. The planner would not see that it is, and leave the index aside.
-const ORDER_IN_VITAL: &str = "r.measured_at, r.device_key, r.received_at, r.stored_at, r.absent, \
-     r.value, r.quality, r.original_value, r.original_unit, r.interval_us, r.measurement_id";
 
 struct SqliteHistory {
     path: PathBuf,
@@ -61,9 +61,34 @@ impl History for SqliteHistory {
     async fn list_readings(&self, query: ReadingsQuery) -> Result<ReadingsPage, HistoryError> {
         let page = Page::of(&query)?;
         let (rows, page) = self
-            .ask(move |connection| list(connection, &query, &page).map(|rows| (rows, page)))
+            .ask(move |connection| {
+                readings::list(connection, &query, &page).map(|rows| (rows, page))
+            })
             .await?;
         page_of(&page, &rows.ok_or(HistoryError::UnknownPatient)?)
+    }
+
+    async fn latest_readings(
+        &self,
+        query: LatestQuery,
+    ) -> Result<Vec<StoredReading>, HistoryError> {
+        let rows = self.ask(move |connection| readings::latest(connection, &query)).await?;
+        read_all(&rows.ok_or(HistoryError::UnknownPatient)?)
+    }
+
+    async fn aggregate_readings(&self, query: BucketsQuery) -> Result<BucketsPage, HistoryError> {
+        let mut scan = Scan::of(&query)?;
+        let query = Arc::new(query);
+        loop {
+            let (reach, vitals) = (scan.reach(), scan.vitals.clone());
+            let query = Arc::clone(&query);
+            let rows = self
+                .ask(move |connection| buckets::span(connection, &query, &vitals, reach))
+                .await?;
+            if let Some(page) = scan.take(reach, &rows.ok_or(HistoryError::UnknownPatient)?)? {
+                return Ok(page);
+            }
+        }
     }
 
     async fn list_rejected(&self, query: RejectedQuery) -> Result<RejectedPage, HistoryError> {
@@ -166,58 +191,6 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// One part for each vital, so that the index gives each in order and none is read beyond what
-/// the page may need; materialized, because merging them step by step costs more than sorting
-/// the few that they are. The numbers come from an enum and can stand in the text.
-fn list_sql(page: &Page) -> String {
-    let part = |number: &i16| {
-        format!(
-            "SELECT * FROM (
-                SELECT r.* FROM readings r
-                WHERE r.patient_key = (SELECT patient_key FROM patient) AND r.vital = {number}
-                  AND r.measured_at >= ?3 AND r.measured_at < ?4
-                  AND (r.measured_at > ?3 OR (r.vital, r.device_key) >= (?5, ?6))
-                ORDER BY {ORDER_IN_VITAL} LIMIT ?7 + ?8)"
-        )
-    };
-    let parts: Vec<_> = page.vitals.iter().map(part).collect();
-    format!(
-        "WITH {FIND_PATIENT},
-            found AS MATERIALIZED ({}),
-            page AS (SELECT * FROM found ORDER BY {ORDER} LIMIT ?8 OFFSET ?7)
-        SELECT page.measured_at, page.received_at, page.stored_at, page.value, page.device_key,
-               page.quality, page.vital, page.absent, page.original_value, page.original_unit,
-           page.interval_us, page.measurement_id, d.device_id
-        FROM patient LEFT JOIN page ON true LEFT JOIN devices d USING (device_key)
-        ORDER BY {ORDER}",
-        parts.join(" UNION ALL ")
-    )
-}
-
-/// `None` if there is no such patient at these sites.
-fn list(
-    connection: &Connection,
-    query: &ReadingsQuery,
-    page: &Page,
-) -> rusqlite::Result<Option<Vec<RawReading>>> {
-    let start = page.start;
-    let values = params![
-        query.patient.as_str(),
-        sites_json(&query.sites),
-        start.measured_at.micros(),
-        query.until.micros(),
-        start.vital,
-        start.device_key,
-        start.skip,
-        page.rows(),
-    ];
-    let mut statement = connection.prepare_cached(&list_sql(page))?;
-    let rows = statement.query_map(values, reading)?.collect::<rusqlite::Result<Vec<_>>>()?;
-    let known = !rows.is_empty();
-    // The patient's row of nulls stands for no readings.
-    Ok(known.then(|| rows.into_iter().flatten().collect()))
-}
-
 /// `None` for all of them.
 pub(super) fn sites_json(sites: &Sites) -> Option<String> {
     match sites {
@@ -230,28 +203,6 @@ pub(super) fn sites_json(sites: &Sites) -> Option<String> {
 pub(super) fn json(ids: impl IntoIterator<Item = impl Display>) -> String {
     let ids: Vec<_> = ids.into_iter().map(|id| format!("\"{id}\"")).collect();
     format!("[{}]", ids.join(","))
-}
-
-/// `None` for the row of nulls.
-fn reading(row: &Row<'_>) -> rusqlite::Result<Option<RawReading>> {
-    let Some(measured_at) = row.get::<_, Option<i64>>(0)? else {
-        return Ok(None);
-    };
-    Ok(Some(RawReading {
-        measured_at: time(0, measured_at)?,
-        received_at: time(1, row.get(1)?)?,
-        stored_at: time(2, row.get(2)?)?,
-        value: row.get(3)?,
-        device_key: row.get(4)?,
-        quality: row.get(5)?,
-        vital: row.get(6)?,
-        absent: row.get(7)?,
-        original_value: row.get(8)?,
-        original_unit: row.get(9)?,
-        interval_us: row.get(10)?,
-        measurement_id: row.get(11)?,
-        device: row.get(12)?,
-    }))
 }
 
 pub(super) fn time(column: usize, micros: i64) -> rusqlite::Result<Timestamp> {

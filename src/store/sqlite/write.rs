@@ -10,7 +10,7 @@ use rusqlite::{
 };
 use uuid::Uuid;
 
-use super::{away, blocking};
+use super::{WriteConnection, away, blocking, ledger};
 use crate::clock::Timestamp;
 use crate::position::{Cursor, JournalId, Partition, Position};
 use crate::store::batch::{Batch, Part};
@@ -31,32 +31,23 @@ const MOVE_CURSOR: &str = "UPDATE journal_cursor SET position = ?1, updated_at =
 /// As the columns hold them, but for blobs, which `unhex` reads.
 const DIALECT: Dialect = Dialect { time: |time| time.micros().to_string(), bytes: hexadecimal };
 
-/// A connection that writes. It is away while it is at work on another thread; a failure leaves
-/// it there, for it is not used again.
+/// A session on the connection that writes.
 #[derive(Debug)]
 pub(in crate::store) struct Writing {
-    connection: Option<Connection>,
+    connection: WriteConnection,
 }
 
 impl Writing {
-    pub(super) fn new(connection: Connection) -> Self {
-        Self { connection: Some(connection) }
+    pub(super) fn new(connection: WriteConnection) -> Self {
+        Self { connection }
     }
 
     async fn at_work<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&mut Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
-        let Some(mut connection) = self.connection.take() else {
-            return Err(Failure::Away("the connection was given up".to_owned()));
-        };
-        let (connection, result) = blocking(move || {
-            let result = work(&mut connection)?;
-            Ok((connection, result))
-        })
-        .await?;
-        self.connection = Some(connection);
-        Ok(result)
+        let connection = self.connection.clone();
+        blocking(move || connection.with(work)).await
     }
 }
 
@@ -139,6 +130,8 @@ fn write(
     for row in refusals.rows() {
         insert(transaction, Change::Insert(&REFUSED_ROWS), row).map_err(|error| failure(&error))?;
     }
+    let noted = ledger::note(transaction, &batch.readings, stored_at);
+    noted.map_err(|error| failure(&error))?;
     move_cursor(transaction, batch, stored_at)?;
     Ok(refusals.written())
 }

