@@ -41,6 +41,9 @@ pub enum Command {
     /// List refused messages, or send them through the intake again.
     #[command(subcommand)]
     Rejected(crate::rejected_admin::Task),
+    /// Verify the record of who did and read what.
+    #[command(subcommand)]
+    Audit(crate::audit_admin::Task),
 }
 
 #[cfg(test)]
@@ -71,6 +74,18 @@ mod tests {
         assert!(!enroll(&["--create-sites"]) && !enroll(&["--time-zone", "Europe/Berlin"]));
         assert!(enroll(&["--measures", "heart_rate=1s,spo2=5s", "--upload-interval", "1min"]));
         assert!(!enroll(&["--measures", "heart_rate"]));
+    }
+
+    #[test]
+    fn an_audit_is_verified_against_as_many_heads_as_are_given() {
+        let verify = |options: &[&str]| {
+            let arguments = ["pulseward", "audit", "verify"].iter().chain(options);
+            Arguments::try_parse_from(arguments).is_ok()
+        };
+        let head = format!("0:42:{}", "ab".repeat(32));
+        assert!(verify(&["--config", "x.toml"]));
+        assert!(verify(&["--config", "x.toml", "--head", &head, "--head", &head]));
+        assert!(!verify(&[]) && !verify(&["--config", "x.toml", "--head", "42"]));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! outputs, byte for byte (V3). Time is the input's receipt. An input goes through, in order:
 //! `decode` (bytes into readings, or reasons why not), `admit` (device into patient at the
 //! measured time, numbers, clocks, ranges), `rules` (what the readings mean) and `alerts` (what
-//! became of the alarm conditions); a command goes to `registry`.
+//! became of the alarm conditions); a command goes to `registry`, and `audit` tells of it.
 //!
 //! Before an input applies, `timers` due by then fire, each at its own deadline.
 //!
@@ -15,6 +15,7 @@
 mod admit;
 pub mod alerts;
 mod attention;
+pub mod audit;
 mod context;
 pub mod decode;
 mod ids;
@@ -43,7 +44,7 @@ pub use self::state::State;
 use self::admit::{Arriving, Other};
 use self::alerts::reconcile;
 use self::decode::{Batch, Refused};
-use self::input::{Encoding, Event, Input, Publish};
+use self::input::{Command, Encoding, Event, Input, Publish};
 use self::outage::ingest;
 use self::output::{Output, Reject, RejectReason, RejectedReading, Reply, Verdict};
 use crate::clock::Timestamp;
@@ -87,12 +88,25 @@ fn dispatch(
         Event::Settings(settings) => state.general.settings = settings.clone(),
         Event::Publish(publish) => receive(state, publish, now, outputs),
         Event::Reconcile(told) => reconcile::reconcile(state, told, now, outputs),
-        Event::Command(command) => {
-            return Some(registry::execute(state, command, now, outputs));
-        }
+        Event::Command(command) => return Some(carry_out(state, command, now, outputs)),
         Event::Poisoned(poisoned) => return poison::refuse(state, poisoned, now, outputs),
+        Event::Access(access) => return Some(audit::tell_access(state, access, now, outputs)),
+        Event::AuditHead(head) => state.general.audit = *head,
     }
     None
+}
+
+/// A command, with the event that tells of it.
+fn carry_out(
+    state: &mut State,
+    command: &Command,
+    now: Timestamp,
+    outputs: &mut Vec<Output>,
+) -> Reply {
+    let asked = audit::ask(state, command, now, outputs);
+    let reply = registry::execute(state, command, now, outputs);
+    audit::tell(state, command, asked, &reply, now, outputs);
+    reply
 }
 
 /// A message from the broker.

@@ -6,7 +6,8 @@
 //! that this version does not serve answers UNIMPLEMENTED.
 //!
 //! Nothing is decided here: requests are checked for form, converted, passed on, and the answer is
-//! converted back. The caller's authority travels with every command and query.
+//! converted back. The caller's authority travels with every command and query. Every call goes on
+//! record before it is answered, refusals included (`calls`, `streams`).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,12 +33,14 @@ pub mod commands;
 
 mod alerts;
 mod audit;
+mod calls;
 mod convert;
 mod health;
 mod ingest;
 mod profiles;
 mod registry;
 mod status;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod vitals;
@@ -47,6 +50,7 @@ pub(crate) use convert::profiles::{profile, wire_profile};
 pub(crate) use convert::registry::wire_schedule;
 pub(crate) use convert::{timestamp, wire_timestamp};
 use health::Health;
+use streams::{Ends, Streams};
 
 /// A peer that has said nothing for this long is asked whether it is there. With
 /// [`KEEPALIVE_TIMEOUT`] a dead clinician's connection is gone within the 25 s after which a client
@@ -133,6 +137,8 @@ pub struct Server {
     incoming: TcpIncoming,
     local_addr: SocketAddr,
     routes: Routes,
+    /// The ends of streams, on their way to the record.
+    ends: Ends,
     health: Health,
     settings: Settings,
 }
@@ -151,8 +157,9 @@ impl Server {
         let incoming = TcpIncoming::bind(listen).map_err(failed)?.with_nodelay(Some(true));
         let local_addr = incoming.local_addr().map_err(failed)?;
         let health = Health::new();
-        let routes = routes(&settings, parts, &health);
-        Ok(Self { incoming, local_addr, routes, health, settings })
+        let (streams, ends) = streams::channel(Arc::clone(&parts.commands), streams::STREAMS_MAX);
+        let routes = routes(&settings, parts, streams, &health);
+        Ok(Self { incoming, local_addr, routes, ends, health, settings })
     }
 
     /// Where it listens.
@@ -169,7 +176,7 @@ impl Server {
     /// # Errors
     /// [`Error::Serve`].
     pub async fn run(self, cancel: CancellationToken) -> Result<(), Error> {
-        let Self { incoming, local_addr, routes, health, settings } = self;
+        let Self { incoming, local_addr, routes, ends, health, settings } = self;
         info!(%local_addr, "serving gRPC");
         health.serving().await;
         let served = tonic::transport::Server::builder()
@@ -184,17 +191,24 @@ impl Server {
             health.close().await;
             tokio::time::sleep(settings.drain_timeout).await;
         };
-        tokio::select! {
-            result = served => result.map_err(Error::Serve),
-            () = overdue => {
-                warn!(drain_timeout = ?settings.drain_timeout, "leaving gRPC calls behind");
-                Ok(())
-            }
-        }
+        let closed = CancellationToken::new();
+        let serving = async {
+            let result = tokio::select! {
+                result = served => result.map_err(Error::Serve),
+                () = overdue => {
+                    warn!(drain_timeout = ?settings.drain_timeout, "leaving gRPC calls behind");
+                    Ok(())
+                }
+            };
+            closed.cancel();
+            result
+        };
+        let (result, ()) = tokio::join!(serving, ends.run(closed.clone()));
+        result
     }
 }
 
-fn routes(settings: &Settings, parts: Parts, health: &Health) -> Routes {
+fn routes(settings: &Settings, parts: Parts, streams: Streams, health: &Health) -> Routes {
     let gate = auth::Gate::new(settings.auth);
     let limit = settings.message_bytes_max;
     let Parts { commands, history, hub, stopping } = parts;
@@ -208,7 +222,7 @@ fn routes(settings: &Settings, parts: Parts, health: &Health) -> Routes {
     Routes::default()
         .add_service(guarded!(
             AlertServiceServer<_>,
-            alerts::Service::new(commands.clone(), hub, stopping)
+            alerts::Service::new(commands.clone(), streams, hub, stopping)
         ))
         .add_service(guarded!(
             VitalsServiceServer<_>,
@@ -216,8 +230,11 @@ fn routes(settings: &Settings, parts: Parts, health: &Health) -> Routes {
         ))
         .add_service(guarded!(RegistryServiceServer<_>, registry::Service::new(commands.clone())))
         .add_service(guarded!(ProfileServiceServer<_>, profiles::Service::new(commands.clone())))
-        .add_service(guarded!(IngestServiceServer<_>, ingest::Service::new(commands, history)))
-        .add_service(guarded!(AuditServiceServer<_>, audit::Service))
+        .add_service(guarded!(
+            IngestServiceServer<_>,
+            ingest::Service::new(commands.clone(), history.clone())
+        ))
+        .add_service(guarded!(AuditServiceServer<_>, audit::Service::new(commands, history)))
         .add_service(health.service())
         .add_service(health::reflection())
 }

@@ -116,8 +116,10 @@ pub enum Room {
     Plenty,
     /// Over 85 % are taken: [`Writer::retain`] gives up the resume window.
     Low,
-    /// Over 95 % are taken: what is left is for commands.
+    /// Over 95 % are taken: what is left is for commands, and for telling who read what.
     CommandsOnly,
+    /// Over 97 % are taken: what is left is for commands that change something.
+    ChangesOnly,
 }
 
 /// Why the journal could not do something.

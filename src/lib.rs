@@ -30,6 +30,7 @@
 //! - [`enroll`], [`profile_file`], [`profile_admin`]: wards and alarm profiles as people write them,
 //!   and the commands for them
 //! - [`rejected_admin`]: the commands for what was refused
+//! - [`audit_admin`]: the command that verifies who did what
 //! - [`config`], [`telemetry`], [`readiness`], [`cli`]: what surrounds them
 //! - [`service`]: the composition root, the only one who knows everyone
 //!
@@ -57,6 +58,7 @@
 //! Deliberately absent: no stage waits for the database; no input is acknowledged before its
 //! commit; no follower has a say in what happened; nothing is shed in silence.
 
+pub mod audit_admin;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -1,8 +1,8 @@
 //! The program: arguments → configuration → telemetry → run.
 //!
 //! Exit codes: 0 done, 1 the service could not start or broke down, a profile or a sheet is wrong or
-//! was refused, also in part, or not every message went through again, 2 the arguments or the
-//! configuration are wrong.
+//! was refused, also in part, not every message went through again, or the audit chain is broken or
+//! can't be read, 2 the arguments or the configuration are wrong.
 
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use pulseward::cli::{Arguments, Command};
 use pulseward::config::{self, Config};
 use pulseward::service::{self, Service};
 use pulseward::telemetry::Metrics;
-use pulseward::{enroll, profile_admin, profile_file, rejected_admin, telemetry};
+use pulseward::{audit_admin, enroll, profile_admin, profile_file, rejected_admin, telemetry};
 use tokio_util::sync::CancellationToken;
 
 /// As clap's own for wrong arguments.
@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Command::Enroll(options) => enroll(&options),
         Command::Profile(task) => profile(&task),
         Command::Rejected(task) => rejected(&task),
+        Command::Audit(task) => audit(&task),
     };
     ended.unwrap_or_else(|error| {
         eprintln!("pulseward: {error:#}");
@@ -104,6 +105,20 @@ fn rejected(task: &rejected_admin::Task) -> anyhow::Result<ExitCode> {
             Ok(if summary.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }
+}
+
+fn audit(task: &audit_admin::Task) -> anyhow::Result<ExitCode> {
+    let audit_admin::Task::Verify(task) = task;
+    with_config(&task.config, |config| {
+        let store = service::store_settings(&config)?;
+        let mut out = std::io::stdout();
+        let verified = audit_admin::run(&store, &task.heads, &mut out);
+        match runtime()?.block_on(verified) {
+            // Who has read enough and closed the pipe is not an error.
+            Err(audit_admin::Error::Print(it)) if it.kind() == ErrorKind::BrokenPipe => Ok(()),
+            verified => Ok(verified?),
+        }
+    })
 }
 
 /// Every file is checked, also behind one that is wrong.

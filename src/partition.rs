@@ -21,7 +21,8 @@
 //!
 //! When no more than the reserve of the journal is left, messages wait, unacknowledged, and the
 //! engine is told so by an input ([`Event::Intake`]), because a patient whose messages we do not
-//! take is not silent. Commands, and what is due because time passes, go on.
+//! take is not silent. Commands, and what is due because time passes, go on; where even the reserve
+//! gets short, whoever only reads is turned away, because nothing is read that is not on record.
 //!
 //! Checkpoints are taken along the way: begun when enough was journaled, gathered a bounded number
 //! of rows between batches, and written by the committer. [`recover`] leads from the last one and
@@ -54,6 +55,7 @@ use self::line::Line;
 pub use self::quarantine::Quarantine;
 pub use self::recover::{Recovered, recover};
 use crate::clock::{Clock, Timestamp};
+use crate::engine::audit::Access;
 use crate::engine::input::{Command, Event, Settings};
 use crate::engine::output::Reply;
 use crate::engine::query::Query;
@@ -136,6 +138,18 @@ impl Handle {
     /// [`Closed`] if the service ends first. The command may have been carried out.
     pub async fn submit(&self, command: Command) -> Result<Reply, Closed> {
         self.ask(Task::Apply(Event::Command(Box::new(command)))).await
+    }
+
+    /// Puts a call on record that is no command; answers with the number of its audit event once
+    /// that is durable. [`Refusal::JournalFull`](crate::engine::output::Refusal::JournalFull) if
+    /// there is no room for it.
+    ///
+    /// Not cancel safe: a dropped call may be on record all the same.
+    ///
+    /// # Errors
+    /// [`Closed`] if the service ends first. The call may be on record.
+    pub async fn record(&self, access: Access) -> Result<Reply, Closed> {
+        self.ask(Task::Apply(Event::Access(Box::new(access)))).await
     }
 
     /// Asks a query; answers once everything that the answer is based on is durable.

@@ -29,7 +29,7 @@ use tracing::{error, info};
 pub use self::error::Error;
 use self::feeds::{Desk, VerdictFeed};
 use self::monitor::Monitor;
-pub use self::settings::check;
+pub use self::settings::{check, store_settings};
 pub use self::signals::stop_at_signal;
 use self::tally::Tally;
 use crate::clock::{Clock, SystemClock};

@@ -20,6 +20,7 @@
 //! demands it is refused instead of being obeyed by half.
 
 mod aggregate;
+pub mod audit;
 mod backoff;
 mod batch;
 mod bisection;
@@ -43,6 +44,7 @@ mod state;
 use std::time::Duration;
 
 pub use aggregate::Aggregate;
+pub use audit::{AUDIT_PAGE_SIZE_MAX, AuditPage, AuditQuery, StoredAuditEvent, StoredDetails};
 pub use buckets::{BucketsPage, BucketsQuery, ReadingBucket};
 pub use follower::Writer;
 pub use history::{

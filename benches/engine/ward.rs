@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use prost::Message;
 use pulseward::clock::Timestamp;
+use pulseward::engine::audit::Origin;
 use pulseward::engine::input::{
     Action, Command, Event, Input, NewBinding, Principal, ProfileOwner, Publish, Role, Schedule,
     Sites,
@@ -166,7 +167,8 @@ impl Ward {
     fn command(&mut self, action: Action) {
         let subject = "anna".to_owned();
         let principal = Principal { subject, role: Role::Admin, sites: Sites::All };
-        let event = Event::Command(Box::new(Command { principal, action }));
+        let origin = Origin { peer: "test".to_owned(), salt: [7; 16] };
+        let event = Event::Command(Box::new(Command { principal, action, origin }));
         let input = Input { received_at: self.began, event };
         let reply = engine::apply(&mut self.state, &input, &mut Vec::new());
         reply.expect("commands are answered").expect("accepted");

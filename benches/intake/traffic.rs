@@ -8,6 +8,7 @@ use bytes::Bytes;
 use prost::Message;
 use pulseward::clock::Timestamp;
 use pulseward::engine::State;
+use pulseward::engine::audit::Origin;
 use pulseward::engine::input::{
     Action, Command, Encoding, Event, Input, NewBinding, Principal, Publish, Role, Schedule, Sites,
 };
@@ -70,7 +71,8 @@ impl Traffic {
     fn command(&mut self, action: Action) {
         let principal =
             Principal { subject: "anna".to_owned(), role: Role::Admin, sites: Sites::All };
-        let event = Event::Command(Box::new(Command { principal, action }));
+        let origin = Origin { peer: "test".to_owned(), salt: [7; 16] };
+        let event = Event::Command(Box::new(Command { principal, action, origin }));
         let input = Input { received_at: self.began, event };
         let reply = pulseward::engine::apply(&mut self.state, &input, &mut Vec::new());
         reply.expect("commands are answered").expect("accepted");

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::alerts::{Alert, AlertId};
+use super::audit::{Access, Head, Origin};
 use super::output::RejectReason;
 use super::profile::{Eligibility, Profile};
 use crate::clock::Timestamp;
@@ -50,6 +51,11 @@ pub enum Event {
     Poisoned(Poisoned),
     /// Whether messages are taken from the broker changed.
     Intake(Intake),
+    /// A caller read something, or was refused before there was a command.
+    Access(Box<Access>),
+    /// The engine that replayed the journal tells otherwise of who did what than the one that wrote
+    /// it: this is where the chain of audit events ends that followers know.
+    AuditHead(Head),
 }
 
 impl Event {
@@ -66,6 +72,8 @@ impl Event {
             Self::Reconcile(_) => "reconcile",
             Self::Poisoned(_) => "poisoned",
             Self::Intake(_) => "intake",
+            Self::Access(_) => "access",
+            Self::AuditHead(_) => "audit_head",
         }
     }
 
@@ -182,6 +190,8 @@ pub struct Command {
     pub principal: Principal,
     /// The change.
     pub action: Action,
+    /// Where it came from.
+    pub origin: Origin,
 }
 
 /// A verified caller.
@@ -204,7 +214,7 @@ pub enum Role {
     Clinician,
     /// Sites' devices, patients and bindings.
     DeviceAdmin,
-    /// Everything but the audit log.
+    /// Everything, the audit log included.
     Admin,
     /// The audit log.
     Auditor,

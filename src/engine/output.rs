@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use self::registry::{BindingRow, DeviceRow, PatientRow, ProfileRow, RegistryChange, SiteRow};
 pub use self::reply::{Done, Refusal, Reply};
 use super::alerts::AlertEvent;
+use super::audit::AuditEvent;
 use crate::clock::Timestamp;
 use crate::position::MessageId;
 use crate::vitals::{
@@ -41,6 +42,8 @@ pub enum Output {
     Redriven(Box<RedrivenMessage>),
     /// Where the account of a device's intake stands.
     DeviceSequences(Box<DeviceSequences>),
+    /// Somebody read or changed something, or tried to.
+    Audit(Box<AuditEvent>),
 }
 
 /// A message that was sent through the intake again.

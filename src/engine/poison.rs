@@ -1,13 +1,14 @@
 //! Inputs on which an engine has panicked: refused unread.
 //!
 //! Whoever feeds the engine has set them aside and says so by the kind of the input; nothing of
-//! their content is looked at, except a message's topic. A message becomes a refusal, with a
+//! their content is looked at, except a message's topic and who sent a command. A message becomes a refusal, with a
 //! verdict if it was to be a batch, and a command its caller's answer. Either is told by an alert
 //! that waits for a person, one for each device: this is our own bug, and somebody must hear of
 //! it. While that alert is open it counts what follows.
 
 use super::admit::{self, Other};
 use super::alerts::{Phase, Policy, Trigger};
+use super::audit;
 use super::context::event;
 use super::input::{Poisoned, Publish};
 use super::outage::{Outage, highest_technical, is_of, own, raise_latched};
@@ -37,8 +38,9 @@ pub(super) fn refuse(
             refuse_message(state, publish, now, outputs);
             None
         }
-        Poisoned::Command(_) => {
+        Poisoned::Command(command) => {
             tell(state, None, now, outputs);
+            audit::tell_unread(state, command, now, outputs);
             Some(Err(Refusal::Poisoned))
         }
     }

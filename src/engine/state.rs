@@ -13,6 +13,7 @@ use super::admit::Device;
 use super::alerts::work::Closed;
 use super::alerts::{Alert, Moment, Open, Trigger};
 use super::attention::Attention;
+use super::audit;
 use super::context::Context;
 use super::ids::Ids;
 use super::input::{Schedule, Settings};
@@ -88,6 +89,8 @@ pub(super) struct General {
     pub(super) closed: Closed,
     /// The messages that were sent through again last.
     pub(super) redrives: Redrives,
+    /// Where the chain of audit events ends.
+    pub(super) audit: audit::Head,
 }
 
 /// One site.
@@ -199,6 +202,12 @@ impl State {
     #[must_use]
     pub const fn is_intake_held(&self) -> bool {
         self.general.ingest.is_held()
+    }
+
+    /// Where the chain of audit events ends.
+    #[must_use]
+    pub const fn audit_head(&self) -> audit::Head {
+        self.general.audit
     }
 
     /// What the accounts of devices' intakes take in memory, one by one.

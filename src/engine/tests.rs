@@ -1,6 +1,7 @@
 //! The engine as a whole: messages and commands in, outputs out.
 
 mod alarms;
+mod audit;
 mod by_hand;
 mod decoding;
 mod ingest;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use prost::Message;
 
 use super::alerts::{Alert, AlertEvent, Condition, Phase, Signal, Trigger};
+use super::audit::{AuditEvent, Origin};
 use super::input::*;
 use super::output::*;
 use super::profile::*;
@@ -173,19 +175,30 @@ impl Ward {
         self.done(Action::PutProfile { owner, profile, expected_version: None });
     }
 
+    /// The answer, and what it led to, but for what tells who did it.
     fn apply(&mut self, event: Event) -> (Option<Reply>, Vec<Output>) {
         let input = Input { received_at: Timestamp::from_seconds(self.now), event };
         let mut outputs = Vec::new();
         let reply = apply(&mut self.state, &input, &mut outputs);
         self.inputs.push(input);
         self.outputs.extend(outputs.iter().cloned());
+        outputs.retain(|output| !matches!(output, Output::Audit(_)));
         (reply, outputs)
+    }
+
+    /// Who did what since the story began.
+    fn audited(&self) -> Vec<AuditEvent> {
+        let event = |output: &Output| match output {
+            Output::Audit(event) => Some(AuditEvent::clone(event)),
+            _ => None,
+        };
+        self.outputs.iter().filter_map(event).collect()
     }
 
     fn command(&mut self, action: Action) -> Reply {
         let principal =
             Principal { subject: "anna".to_owned(), role: Role::Admin, sites: Sites::All };
-        let command = Box::new(Command { principal, action });
+        let command = Box::new(Command { principal, action, origin: origin() });
         self.apply(Event::Command(command)).0.expect("a command is answered")
     }
 
@@ -235,6 +248,11 @@ impl Ward {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// Where the calls of these tests come from.
+fn origin() -> Origin {
+    Origin { peer: "192.0.2.7:50122".to_owned(), salt: [7; 16] }
 }
 
 fn since_begin(at: Timestamp) -> i64 {

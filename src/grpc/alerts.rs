@@ -15,11 +15,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use super::calls::Call;
 use super::commands::{Commands, Desk, unexpected};
 use super::convert::{self, wire_timestamp};
-use super::{auth, status};
+use super::status;
+use super::streams::Streams;
 use crate::engine::alerts::AlertEvent;
-use crate::engine::input::{Action, Principal, Sites};
+use crate::engine::input::{Action, Sites};
 use crate::engine::output::Done;
 use crate::engine::profile::Violation;
 use crate::hub::{self, Change, Ended, Filter, Update, Watch, WatchCursor, WatchError};
@@ -42,6 +44,7 @@ const FILTER_PATIENTS_MAX: usize = 1000;
 /// Answers calls about alerts.
 pub(super) struct Service {
     desk: Desk,
+    streams: Streams,
     hub: hub::Handle,
     /// The service is stopping: streams end and say so.
     stopping: CancellationToken,
@@ -50,20 +53,34 @@ pub(super) struct Service {
 impl Service {
     pub(super) fn new(
         commands: Arc<dyn Commands>,
+        streams: Streams,
         hub: hub::Handle,
         stopping: CancellationToken,
     ) -> Self {
-        Self { desk: Desk::new(commands), hub, stopping }
+        Self { desk: Desk::new(commands), streams, hub, stopping }
+    }
+
+    /// What a watcher is told from now on.
+    fn feed(&self, call: &Call, request: v1::WatchAlertsRequest) -> Result<Feed, Status> {
+        let filter = filter(call.principal.sites.clone(), request.filter.unwrap_or_default())?;
+        let after = resume_after(&self.hub, &filter, &request.resume_after)?;
+        let watch = self.hub.watch(filter, after).map_err(not_watched)?;
+        Ok(Feed {
+            hub: self.hub.clone(),
+            watch,
+            pending: Vec::new().into_iter(),
+            stopping: self.stopping.clone(),
+        })
     }
 
     /// Has an action on an alert carried out, and gives what happened to the alert.
     async fn work(
         &self,
-        principal: Principal,
+        call: &mut Call,
         action: Result<Action, Vec<Violation>>,
     ) -> Result<Box<AlertEvent>, Status> {
         let action = action.map_err(status::invalid)?;
-        match self.desk.carry_out(principal, action).await? {
+        match self.desk.carry_out(call, action).await? {
             Done::Alert(event) => Ok(event),
             _ => Err(unexpected("alert")),
         }
@@ -78,20 +95,15 @@ impl AlertService for Service {
         &self,
         request: Request<v1::WatchAlertsRequest>,
     ) -> Result<Response<Responses>, Status> {
-        let (principal, request) = auth::caller(request)?;
-        let filter = filter(principal.sites, request.filter.unwrap_or_default())?;
-        let after = resume_after(&self.hub, &filter, &request.resume_after)?;
-        let watch = self.hub.watch(filter, after).map_err(not_watched)?;
-        let feed = Feed {
-            hub: self.hub.clone(),
-            watch,
-            pending: Vec::new().into_iter(),
-            stopping: self.stopping.clone(),
-        };
-        let responses = stream::unfold(Some(feed), |feed| async move {
-            let mut feed = feed?;
+        let begin = |call: &Call, request| self.feed(call, request);
+        let opened = self.streams.open(request, begin).await?;
+        let responses = stream::unfold(Some(opened), |open| async move {
+            let (mut feed, mut closing) = open?;
             let response = feed.next().await;
-            let rest = response.is_ok().then_some(feed);
+            if let Err(status) = &response {
+                closing.because(status);
+            }
+            let rest = response.is_ok().then_some((feed, closing));
             Some((response, rest))
         });
         Ok(Response::new(Box::pin(responses)))
@@ -101,50 +113,65 @@ impl AlertService for Service {
         &self,
         request: Request<v1::AcknowledgeAlertRequest>,
     ) -> Result<Response<v1::Alert>, Status> {
-        let (principal, request) = auth::caller(request)?;
-        status::leave_empty("request_id", &request.request_id)?;
-        let event = self.work(principal, convert::alert_work::acknowledge(&request)).await?;
-        Ok(Response::new(convert::alerts::alert(&event.alert)))
+        self.desk
+            .serve(request, async |call, request| {
+                status::leave_empty("request_id", &request.request_id)?;
+                let event = self.work(call, convert::alert_work::acknowledge(&request)).await?;
+                Ok(convert::alerts::alert(&event.alert))
+            })
+            .await
     }
 
     async fn pause_alert(
         &self,
         request: Request<v1::PauseAlertRequest>,
     ) -> Result<Response<v1::Alert>, Status> {
-        let (principal, request) = auth::caller(request)?;
-        status::leave_empty("request_id", &request.request_id)?;
-        let event = self.work(principal, convert::alert_work::pause(&request)).await?;
-        Ok(Response::new(convert::alerts::alert(&event.alert)))
+        self.desk
+            .serve(request, async |call, request| {
+                status::leave_empty("request_id", &request.request_id)?;
+                let event = self.work(call, convert::alert_work::pause(&request)).await?;
+                Ok(convert::alerts::alert(&event.alert))
+            })
+            .await
     }
 
     async fn reset_alert(
         &self,
         request: Request<v1::ResetAlertRequest>,
     ) -> Result<Response<v1::Alert>, Status> {
-        let (principal, request) = auth::caller(request)?;
-        status::leave_empty("request_id", &request.request_id)?;
-        let event = self.work(principal, convert::alert_work::reset(&request)).await?;
-        Ok(Response::new(convert::alerts::alert(&event.alert)))
+        self.desk
+            .serve(request, async |call, request| {
+                status::leave_empty("request_id", &request.request_id)?;
+                let event = self.work(call, convert::alert_work::reset(&request)).await?;
+                Ok(convert::alerts::alert(&event.alert))
+            })
+            .await
     }
 
     async fn assign_alert(
         &self,
         request: Request<v1::AssignAlertRequest>,
     ) -> Result<Response<v1::Alert>, Status> {
-        let (principal, request) = auth::caller(request)?;
-        status::leave_empty("request_id", &request.request_id)?;
-        let event = self.work(principal, convert::alert_work::assign(&request)).await?;
-        Ok(Response::new(convert::alerts::alert(&event.alert)))
+        self.desk
+            .serve(request, async |call, request| {
+                status::leave_empty("request_id", &request.request_id)?;
+                let event = self.work(call, convert::alert_work::assign(&request)).await?;
+                Ok(convert::alerts::alert(&event.alert))
+            })
+            .await
     }
 
     async fn add_alert_note(
         &self,
         request: Request<v1::AddAlertNoteRequest>,
     ) -> Result<Response<v1::AlertEvent>, Status> {
-        let (principal, request) = auth::caller(request)?;
-        status::leave_empty("request_id", &request.request_id)?;
-        let event = self.work(principal, convert::alert_work::add_note(&request)).await?;
-        Ok(Response::new(convert::alerts::alert_event(&event)))
+        self.desk
+            .serve(request, async |call, request| {
+                status::leave_empty("request_id", &request.request_id)?;
+                let event = self.work(call, convert::alert_work::add_note(&request)).await?;
+                Ok(convert::alerts::alert_event(&event))
+            })
+            .await
     }
 }
 

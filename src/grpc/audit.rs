@@ -1,8 +1,80 @@
-//! `AuditService`: none of its calls is served yet.
+//! `AuditService`: who did and read what. For auditors and administrators.
+//!
+//! Events are read from the store, so that they appear here a moment after they are durable; while
+//! the database is away the call answers UNAVAILABLE, and goes on record all the same, as every
+//! call does. Who may is decided here, because the engine never hears of it; which events a caller
+//! may see is decided where they are read.
 
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::commands::{Commands, Desk};
+use super::convert::audit as convert;
+use super::status;
+use crate::engine::input::{Principal, Role};
+use crate::engine::output::Refusal;
 use crate::proto::v1::audit_service_server::AuditService;
+use crate::proto::v1::{ListAuditEventsRequest, ListAuditEventsResponse};
+use crate::store::History;
 
 /// Answers calls about who did what.
-pub(super) struct Service;
+pub(super) struct Service {
+    desk: Desk,
+    history: Arc<dyn History>,
+}
 
-impl AuditService for Service {}
+impl Service {
+    pub(super) fn new(commands: Arc<dyn Commands>, history: Arc<dyn History>) -> Self {
+        Self { desk: Desk::new(commands), history }
+    }
+}
+
+fn check_role(principal: &Principal) -> Result<(), Status> {
+    let (role, action) = (principal.role, "read the audit log");
+    match role {
+        Role::Auditor | Role::Admin => Ok(()),
+        Role::Viewer | Role::Clinician | Role::DeviceAdmin => {
+            Err(status::refused(Refusal::PermissionDenied { role, action }))
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl AuditService for Service {
+    async fn list_audit_events(
+        &self,
+        request: Request<ListAuditEventsRequest>,
+    ) -> Result<Response<ListAuditEventsResponse>, Status> {
+        self.desk
+            .serve(request, async |call, request| {
+                check_role(&call.principal)?;
+                let sites = call.principal.sites.clone();
+                let query = convert::query(&request, sites).map_err(status::invalid)?;
+                let page = self.history.list_audit_events(query).await;
+                let page = page.map_err(|error| status::no_history(error, ""))?;
+                Ok(convert::page(page))
+            })
+            .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::input::Sites;
+
+    #[test]
+    fn the_audit_log_is_for_auditors_and_administrators() {
+        let as_role = |role| {
+            let (subject, sites) = ("x".to_owned(), Sites::All);
+            check_role(&Principal { subject, role, sites }).map_err(|status| status.code())
+        };
+        for role in [Role::Auditor, Role::Admin] {
+            assert_eq!(as_role(role), Ok(()));
+        }
+        for role in [Role::Viewer, Role::Clinician, Role::DeviceAdmin] {
+            assert_eq!(as_role(role), Err(tonic::Code::PermissionDenied), "{role:?}");
+        }
+    }
+}

@@ -1,5 +1,5 @@
 //! The way of a change: from a call, as a command, to the engine, and back once it is durable. And
-//! that of a question about what the engine knows now.
+//! that of a question about what the engine knows now, and of what goes on record.
 
 use std::sync::Arc;
 
@@ -7,9 +7,10 @@ use tonic::Status;
 use tracing::error;
 
 use super::status;
-use crate::engine::input::{Action, Command, Principal};
-use crate::engine::output::{Done, Reply};
-use crate::engine::query::{Query, Question};
+use crate::engine::audit::Access;
+use crate::engine::input::Command;
+use crate::engine::output::Reply;
+use crate::engine::query::Query;
 
 /// Takes commands and answers each once it is durable and applied.
 #[tonic::async_trait]
@@ -19,6 +20,12 @@ pub trait Commands: Send + Sync + 'static {
     /// Cancel safe in that nothing is left half done; but a command whose answer was not awaited
     /// may still be carried out.
     async fn submit(&self, command: Command) -> Result<Reply, Closed>;
+
+    /// Puts a call on record that is no command, and waits until that is durable. Waits for room
+    /// when the engine is behind.
+    ///
+    /// Cancel safe in that nothing is left half done; but the call may be on record all the same.
+    async fn record(&self, access: Access) -> Result<Reply, Closed>;
 
     /// Asks a query and waits for its answer, which is given once everything that it is based on
     /// is durable. Waits for room when the engine is behind.
@@ -33,7 +40,7 @@ pub trait Commands: Send + Sync + 'static {
 #[error("the service is stopping")]
 pub struct Closed;
 
-/// Where the services hand in their commands.
+/// Where the services hand in their commands, and what goes on record.
 #[derive(Clone)]
 pub(super) struct Desk {
     commands: Arc<dyn Commands>,
@@ -44,30 +51,14 @@ impl Desk {
         Self { commands }
     }
 
-    /// The engine's answer to `action`, asked for by `principal`.
-    pub(super) async fn ask(&self, principal: Principal, action: Action) -> Result<Reply, Status> {
-        let command = Command { principal, action };
+    /// The engine's answer to a command.
+    pub(super) async fn submit(&self, command: Command) -> Result<Reply, Status> {
         self.commands.submit(command).await.map_err(|Closed| status::stopping())
     }
 
-    /// What `action` did.
-    pub(super) async fn carry_out(
-        &self,
-        principal: Principal,
-        action: Action,
-    ) -> Result<Done, Status> {
-        self.ask(principal, action).await?.map_err(status::refused)
-    }
-
-    /// The engine's answer to `question`, asked by `principal`.
-    pub(super) async fn look_up(
-        &self,
-        principal: Principal,
-        question: Question,
-    ) -> Result<Done, Status> {
-        let query = Query { principal, question };
-        let reply = self.commands.query(query).await.map_err(|Closed| status::stopping())?;
-        reply.map_err(status::refused)
+    /// The way to the engine.
+    pub(super) fn commands(&self) -> &dyn Commands {
+        &*self.commands
     }
 }
 

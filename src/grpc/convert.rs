@@ -11,8 +11,10 @@ use crate::clock::Timestamp;
 use crate::engine::profile::Violation;
 use crate::vitals::{InvalidId, Quantity, Vital};
 
+pub(super) mod about;
 pub(super) mod alert_work;
 pub(super) mod alerts;
+pub(super) mod audit;
 pub(super) mod buckets;
 pub(super) mod lookups;
 pub(super) mod profiles;

@@ -12,9 +12,10 @@ use std::sync::Arc;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tonic::{Request, Response, Status};
 
+use super::calls::Call;
 use super::commands::{Commands, Desk, unexpected};
 use super::convert::{rejected as convert, reports};
-use super::{auth, status};
+use super::status;
 use crate::engine::input::{Action, Principal, Publish, Redrive, Role, Sites};
 use crate::engine::output::{Done, RedrivenMessage, Refusal, Reject};
 use crate::position::MessageId;
@@ -37,9 +38,10 @@ impl Service {
         Self { desk: Desk::new(commands), history }
     }
 
-    /// Sends one message through, or says why not.
-    async fn redrive(&self, principal: &Principal, id: MessageId) -> Result<Outcome, Status> {
-        let letter = match self.history.dead_letter(id, principal.sites.clone()).await {
+    /// Sends one message through, or says why not. Each is a command and told as one, beside the
+    /// call for all of them, some of which may never have become commands.
+    async fn redrive(&self, call: &Call, id: MessageId) -> Result<Outcome, Status> {
+        let letter = match self.history.dead_letter(id, call.principal.sites.clone()).await {
             Ok(letter) => letter,
             Err(HistoryError::UnknownMessage) => return Ok(Outcome::Skipped(Skip::not_found())),
             Err(error) => return Err(status::no_history(error, &id.to_string())),
@@ -48,7 +50,7 @@ impl Service {
             Ok(opened) => opened,
             Err(skip) => return Ok(Outcome::Skipped(skip)),
         };
-        match self.desk.ask(principal.clone(), action).await? {
+        match self.desk.submit(call.command(action)).await? {
             Ok(Done::Redriven { told, refusals }) => {
                 Ok(Outcome::Sent(Box::new(Sent { message, told, refusals })))
             }
@@ -165,48 +167,57 @@ impl IngestService for Service {
         &self,
         request: Request<v1::ListRejectedMessagesRequest>,
     ) -> Result<Response<v1::ListRejectedMessagesResponse>, Status> {
-        let (principal, request) = auth::caller(request)?;
-        check_role(&principal)?;
-        let sites = principal.sites;
-        let query = convert::query(&request, sites.clone()).map_err(status::invalid)?;
-        let page = self.history.list_rejected(query).await;
-        let page = page.map_err(|error| status::no_history(error, ""))?;
-        Ok(Response::new(convert::page(page, &sites)))
+        self.desk
+            .serve(request, async |call, request| {
+                check_role(&call.principal)?;
+                let sites = call.principal.sites.clone();
+                let query = convert::query(&request, sites.clone()).map_err(status::invalid)?;
+                let page = self.history.list_rejected(query).await;
+                let page = page.map_err(|error| status::no_history(error, ""))?;
+                Ok(convert::page(page, &sites))
+            })
+            .await
     }
 
     async fn redrive_rejected_messages(
         &self,
         request: Request<v1::RedriveRejectedMessagesRequest>,
     ) -> Result<Response<v1::RedriveRejectedMessagesResponse>, Status> {
-        let (principal, request) = auth::caller(request)?;
-        status::leave_empty("request_id", &request.request_id)?;
-        check_role(&principal)?;
-        let ids = convert::message_ids(&request).map_err(status::invalid)?;
-        let sent = stream::iter(ids)
-            .map(async |id| self.redrive(&principal, id).await.map(|outcome| (id, outcome)));
-        let answer = sent
-            .buffered(REDRIVES_AT_ONCE)
-            .try_fold(
-                v1::RedriveRejectedMessagesResponse::default(),
-                async |mut answer, (id, outcome)| {
-                    outcome.add_to(id, &principal.sites, &mut answer);
-                    Ok(answer)
-                },
-            )
-            .await?;
-        Ok(Response::new(answer))
+        self.desk
+            .serve(request, async |call, request| {
+                status::leave_empty("request_id", &request.request_id)?;
+                check_role(&call.principal)?;
+                let ids = convert::message_ids(&request).map_err(status::invalid)?;
+                let sent = stream::iter(ids)
+                    .map(async |id| self.redrive(call, id).await.map(|outcome| (id, outcome)));
+                let answer = sent
+                    .buffered(REDRIVES_AT_ONCE)
+                    .try_fold(
+                        v1::RedriveRejectedMessagesResponse::default(),
+                        async |mut answer, (id, outcome)| {
+                            outcome.add_to(id, &call.principal.sites, &mut answer);
+                            Ok(answer)
+                        },
+                    )
+                    .await?;
+                Ok(answer)
+            })
+            .await
     }
 
     async fn get_device_report(
         &self,
         request: Request<v1::GetDeviceReportRequest>,
     ) -> Result<Response<v1::DeviceReport>, Status> {
-        let (principal, request) = auth::caller(request)?;
-        let question = reports::question(&request).map_err(status::invalid)?;
-        match self.desk.look_up(principal, question).await? {
-            Done::DeviceReport(report) => Ok(Response::new(reports::report(*report))),
-            _ => Err(unexpected("device report")),
-        }
+        self.desk
+            .serve(request, async |call, request| {
+                let question = reports::question(&request).map_err(status::invalid)?;
+                match self.desk.look_up(call, question).await? {
+                    Done::DeviceReport(report) => Ok(reports::report(*report)),
+                    _ => Err(unexpected("device report")),
+                }
+            })
+            .await
     }
 }
 

@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::commands::{Commands, Desk, unexpected};
 use super::convert::profiles as convert;
-use super::{auth, status};
+use super::status;
 use crate::engine::output::{Done, RegistryChange};
 use crate::proto::v1::profile_service_server::ProfileService;
 use crate::proto::v1::{ProfileVersion, PutProfileRequest};
@@ -28,18 +28,21 @@ impl ProfileService for Service {
         &self,
         request: Request<PutProfileRequest>,
     ) -> Result<Response<ProfileVersion>, Status> {
-        let (principal, request) = auth::caller(request)?;
-        status::leave_empty("request_id", &request.request_id)?;
-        let action = convert::put_profile(&request).map_err(status::invalid)?;
-        let reply = self.desk.ask(principal, action).await?;
-        let done = reply.map_err(|refusal| {
-            status::refused(convert::in_paths_of_the_request(refusal, &request))
-        })?;
-        match done {
-            Done::Registry { change: RegistryChange::Profile(row), .. } => {
-                Ok(Response::new(convert::profile_version(&row, request.owner)))
-            }
-            _ => Err(unexpected("profile")),
-        }
+        self.desk
+            .serve(request, async |call, request| {
+                status::leave_empty("request_id", &request.request_id)?;
+                let action = convert::put_profile(&request).map_err(status::invalid)?;
+                let reply = self.desk.ask(call, action).await?;
+                let done = reply.map_err(|refusal| {
+                    status::refused(convert::in_paths_of_the_request(refusal, &request))
+                })?;
+                match done {
+                    Done::Registry { change: RegistryChange::Profile(row), .. } => {
+                        Ok(convert::profile_version(&row, request.owner))
+                    }
+                    _ => Err(unexpected("profile")),
+                }
+            })
+            .await
     }
 }

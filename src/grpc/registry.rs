@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
+use super::calls::Call;
 use super::commands::{Commands, Desk, unexpected};
 use super::convert::{lookups, registry as convert};
-use super::{auth, status};
-use crate::engine::input::Principal;
+use super::status;
 use crate::engine::output::{Done, RegistryChange};
 use crate::engine::query::{Found, Question, RegistryQuestion};
 use crate::proto::v1;
@@ -25,8 +25,8 @@ impl Service {
         Self { desk: Desk::new(commands) }
     }
 
-    async fn find(&self, caller: Principal, question: RegistryQuestion) -> Result<Found, Status> {
-        match self.desk.look_up(caller, Question::Registry(question)).await? {
+    async fn find(&self, call: &Call, question: RegistryQuestion) -> Result<Found, Status> {
+        match self.desk.look_up(call, Question::Registry(question)).await? {
             Done::Found(found) => Ok(*found),
             _ => Err(unexpected("row of the registry")),
         }
@@ -39,188 +39,231 @@ impl RegistryService for Service {
         &self,
         request: Request<v1::CreateSiteRequest>,
     ) -> Result<Response<v1::Site>, Status> {
-        let (principal, request) = auth::caller(request)?;
-        status::leave_empty("request_id", &request.request_id)?;
-        let action = convert::create_site(&request).map_err(status::invalid)?;
-        let done = self.desk.carry_out(principal, action).await?;
-        match done {
-            Done::Registry { change: RegistryChange::Site(row), .. } => {
-                Ok(Response::new(convert::site(row)))
-            }
-            _ => Err(unexpected("site")),
-        }
+        self.desk
+            .serve(request, async |call, request| {
+                status::leave_empty("request_id", &request.request_id)?;
+                let action = convert::create_site(&request).map_err(status::invalid)?;
+                let done = self.desk.carry_out(call, action).await?;
+                match done {
+                    Done::Registry { change: RegistryChange::Site(row), .. } => {
+                        Ok(convert::site(row))
+                    }
+                    _ => Err(unexpected("site")),
+                }
+            })
+            .await
     }
 
     async fn get_site(
         &self,
         request: Request<v1::GetSiteRequest>,
     ) -> Result<Response<v1::Site>, Status> {
-        let (principal, request) = auth::caller(request)?;
-        let question = lookups::get_site(&request).map_err(status::invalid)?;
-        match self.find(principal, question).await? {
-            Found::Site(row) => Ok(Response::new(convert::site(row))),
-            _ => Err(unexpected("site")),
-        }
+        self.desk
+            .serve(request, async |call, request| {
+                let question = lookups::get_site(&request).map_err(status::invalid)?;
+                match self.find(call, question).await? {
+                    Found::Site(row) => Ok(convert::site(row)),
+                    _ => Err(unexpected("site")),
+                }
+            })
+            .await
     }
 
     async fn get_patient(
         &self,
         request: Request<v1::GetPatientRequest>,
     ) -> Result<Response<v1::Patient>, Status> {
-        let (principal, request) = auth::caller(request)?;
-        let question = lookups::get_patient(&request).map_err(status::invalid)?;
-        match self.find(principal, question).await? {
-            Found::Patient(row, site) => {
-                Ok(Response::new(convert::patient(&row, site.to_string())))
-            }
-            _ => Err(unexpected("patient")),
-        }
+        self.desk
+            .serve(request, async |call, request| {
+                let question = lookups::get_patient(&request).map_err(status::invalid)?;
+                match self.find(call, question).await? {
+                    Found::Patient(row, site) => Ok(convert::patient(&row, site.to_string())),
+                    _ => Err(unexpected("patient")),
+                }
+            })
+            .await
     }
 
     async fn get_device(
         &self,
         request: Request<v1::GetDeviceRequest>,
     ) -> Result<Response<v1::Device>, Status> {
-        let (principal, request) = auth::caller(request)?;
-        let question = lookups::get_device(&request).map_err(status::invalid)?;
-        match self.find(principal, question).await? {
-            Found::Device(row, site) => Ok(Response::new(convert::device(&row, site.to_string()))),
-            _ => Err(unexpected("device")),
-        }
+        self.desk
+            .serve(request, async |call, request| {
+                let question = lookups::get_device(&request).map_err(status::invalid)?;
+                match self.find(call, question).await? {
+                    Found::Device(row, site) => Ok(convert::device(&row, site.to_string())),
+                    _ => Err(unexpected("device")),
+                }
+            })
+            .await
     }
 
     async fn list_bindings(
         &self,
         request: Request<v1::ListBindingsRequest>,
     ) -> Result<Response<v1::ListBindingsResponse>, Status> {
-        let (principal, request) = auth::caller(request)?;
-        let device_id = match &request.of {
-            Some(Of::PatientId(_)) => return Err(status::not_served("bindings of a patient")),
-            Some(Of::DeviceId(device_id)) => device_id.clone(),
-            None => String::new(),
-        };
-        let question = lookups::list_bindings(&request).map_err(status::invalid)?;
-        match self.find(principal, question).await? {
-            Found::Bindings(found) => Ok(Response::new(lookups::bindings(found, &device_id))),
-            _ => Err(unexpected("bindings")),
-        }
+        self.desk
+            .serve(request, async |call, request| {
+                let device_id = match &request.of {
+                    Some(Of::PatientId(_)) => {
+                        return Err(status::not_served("bindings of a patient"));
+                    }
+                    Some(Of::DeviceId(device_id)) => device_id.clone(),
+                    None => String::new(),
+                };
+                let question = lookups::list_bindings(&request).map_err(status::invalid)?;
+                match self.find(call, question).await? {
+                    Found::Bindings(found) => {
+                        let patients = found.bindings.iter().map(|(_, patient)| patient.clone());
+                        call.about.patients.extend(patients);
+                        Ok(lookups::bindings(found, &device_id))
+                    }
+                    _ => Err(unexpected("bindings")),
+                }
+            })
+            .await
     }
 
     async fn create_patient(
         &self,
         request: Request<v1::CreatePatientRequest>,
     ) -> Result<Response<v1::Patient>, Status> {
-        let (principal, request) = auth::caller(request)?;
-        status::leave_empty("request_id", &request.request_id)?;
-        let action = convert::create_patient(&request).map_err(status::invalid)?;
-        let done = self.desk.carry_out(principal, action).await?;
-        patient(&done)
+        self.desk
+            .serve(request, async |call, request| {
+                status::leave_empty("request_id", &request.request_id)?;
+                let action = convert::create_patient(&request).map_err(status::invalid)?;
+                let done = self.desk.carry_out(call, action).await?;
+                patient(&done)
+            })
+            .await
     }
 
     async fn update_patient(
         &self,
         request: Request<v1::UpdatePatientRequest>,
     ) -> Result<Response<v1::Patient>, Status> {
-        let (principal, request) = auth::caller(request)?;
-        status::leave_empty("request_id", &request.request_id)?;
-        let action = convert::update_patient(&request).map_err(status::invalid)?;
-        let done = self.desk.carry_out(principal, action).await?;
-        patient(&done)
+        self.desk
+            .serve(request, async |call, request| {
+                status::leave_empty("request_id", &request.request_id)?;
+                let action = convert::update_patient(&request).map_err(status::invalid)?;
+                let done = self.desk.carry_out(call, action).await?;
+                patient(&done)
+            })
+            .await
     }
 
     async fn transfer_patient(
         &self,
         request: Request<v1::TransferPatientRequest>,
     ) -> Result<Response<v1::Patient>, Status> {
-        let (principal, request) = auth::caller(request)?;
-        status::leave_empty("request_id", &request.request_id)?;
-        let action = convert::transfer_patient(&request).map_err(status::invalid)?;
-        let done = self.desk.carry_out(principal, action).await?;
-        patient(&done)
+        self.desk
+            .serve(request, async |call, request| {
+                status::leave_empty("request_id", &request.request_id)?;
+                let action = convert::transfer_patient(&request).map_err(status::invalid)?;
+                let done = self.desk.carry_out(call, action).await?;
+                patient(&done)
+            })
+            .await
     }
 
     async fn pause_patient(
         &self,
         request: Request<v1::PausePatientRequest>,
     ) -> Result<Response<v1::Patient>, Status> {
-        let (principal, request) = auth::caller(request)?;
-        status::leave_empty("request_id", &request.request_id)?;
-        let action = convert::pause_patient(&request).map_err(status::invalid)?;
-        let done = self.desk.carry_out(principal, action).await?;
-        patient(&done)
+        self.desk
+            .serve(request, async |call, request| {
+                status::leave_empty("request_id", &request.request_id)?;
+                let action = convert::pause_patient(&request).map_err(status::invalid)?;
+                let done = self.desk.carry_out(call, action).await?;
+                patient(&done)
+            })
+            .await
     }
 
     async fn create_device(
         &self,
         request: Request<v1::CreateDeviceRequest>,
     ) -> Result<Response<v1::Device>, Status> {
-        let (principal, request) = auth::caller(request)?;
-        status::leave_empty("request_id", &request.request_id)?;
-        let action = convert::create_device(&request).map_err(status::invalid)?;
-        let done = self.desk.carry_out(principal, action).await?;
-        match &done {
-            Done::Registry { change: RegistryChange::Device(row), .. } => {
-                Ok(Response::new(convert::device(row, request.site_id)))
-            }
-            _ => Err(unexpected("device")),
-        }
+        self.desk
+            .serve(request, async |call, request| {
+                status::leave_empty("request_id", &request.request_id)?;
+                let action = convert::create_device(&request).map_err(status::invalid)?;
+                let done = self.desk.carry_out(call, action).await?;
+                match &done {
+                    Done::Registry { change: RegistryChange::Device(row), .. } => {
+                        Ok(convert::device(row, request.site_id))
+                    }
+                    _ => Err(unexpected("device")),
+                }
+            })
+            .await
     }
 
     async fn bind_device(
         &self,
         request: Request<v1::BindDeviceRequest>,
     ) -> Result<Response<v1::Binding>, Status> {
-        let (principal, request) = auth::caller(request)?;
-        status::leave_empty("request_id", &request.request_id)?;
-        let action = convert::bind_device(&request).map_err(status::invalid)?;
-        let done = self.desk.carry_out(principal, action).await?;
-        binding(&done, request.device_id)
+        self.desk
+            .serve(request, async |call, request| {
+                status::leave_empty("request_id", &request.request_id)?;
+                let action = convert::bind_device(&request).map_err(status::invalid)?;
+                let done = self.desk.carry_out(call, action).await?;
+                binding(&done, request.device_id)
+            })
+            .await
     }
 
     async fn unbind_device(
         &self,
         request: Request<v1::UnbindDeviceRequest>,
     ) -> Result<Response<v1::Binding>, Status> {
-        let (principal, request) = auth::caller(request)?;
-        status::leave_empty("request_id", &request.request_id)?;
-        let action = convert::unbind_device(&request).map_err(status::invalid)?;
-        let done = self.desk.carry_out(principal, action).await?;
-        binding(&done, request.device_id)
+        self.desk
+            .serve(request, async |call, request| {
+                status::leave_empty("request_id", &request.request_id)?;
+                let action = convert::unbind_device(&request).map_err(status::invalid)?;
+                let done = self.desk.carry_out(call, action).await?;
+                binding(&done, request.device_id)
+            })
+            .await
     }
 
     async fn replace_device(
         &self,
         request: Request<v1::ReplaceDeviceRequest>,
     ) -> Result<Response<v1::ReplaceDeviceResponse>, Status> {
-        let (principal, request) = auth::caller(request)?;
-        status::leave_empty("request_id", &request.request_id)?;
-        let action = convert::replace_device(&request).map_err(status::invalid)?;
-        match self.desk.carry_out(principal, action).await? {
-            Done::Replaced { ended, began, patient } => {
-                let (device, new_device) = (request.device_id, request.new_device_id);
-                Ok(Response::new(v1::ReplaceDeviceResponse {
-                    ended: Some(convert::binding(&ended, device, &patient)),
-                    began: Some(convert::binding(&began, new_device, &patient)),
-                }))
-            }
-            _ => Err(unexpected("replacement")),
-        }
+        self.desk
+            .serve(request, async |call, request| {
+                status::leave_empty("request_id", &request.request_id)?;
+                let action = convert::replace_device(&request).map_err(status::invalid)?;
+                match self.desk.carry_out(call, action).await? {
+                    Done::Replaced { ended, began, patient } => {
+                        let (device, new_device) = (request.device_id, request.new_device_id);
+                        Ok(v1::ReplaceDeviceResponse {
+                            ended: Some(convert::binding(&ended, device, &patient)),
+                            began: Some(convert::binding(&began, new_device, &patient)),
+                        })
+                    }
+                    _ => Err(unexpected("replacement")),
+                }
+            })
+            .await
     }
 }
 
-fn patient(done: &Done) -> Result<Response<v1::Patient>, Status> {
+fn patient(done: &Done) -> Result<v1::Patient, Status> {
     match done {
         Done::Registry { change: RegistryChange::Patient(row), site: Some(site), .. } => {
-            Ok(Response::new(convert::patient(row, site.to_string())))
+            Ok(convert::patient(row, site.to_string()))
         }
         _ => Err(unexpected("patient")),
     }
 }
 
-fn binding(done: &Done, device_id: String) -> Result<Response<v1::Binding>, Status> {
+fn binding(done: &Done, device_id: String) -> Result<v1::Binding, Status> {
     match done {
         Done::Registry { change: RegistryChange::Binding(row), patient: Some(patient), .. } => {
-            Ok(Response::new(convert::binding(row, device_id, patient)))
+            Ok(convert::binding(row, device_id, patient))
         }
         _ => Err(unexpected("binding")),
     }

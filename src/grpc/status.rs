@@ -45,26 +45,31 @@ fn those_that_fit(violations: Vec<Violation>) -> impl Iterator<Item = Violation>
 
 /// The engine did not carry out a command.
 pub(super) fn refused(refusal: Refusal) -> Status {
-    let message = refusal.to_string();
-    match refusal {
-        Refusal::InvalidArgument(violations) => invalid(violations),
-        Refusal::NotFound { kind, id } => {
-            let reason = format!("{}_NOT_FOUND", kind.to_uppercase());
-            with_reason(Code::NotFound, &reason, message, &[("id", id)])
-        }
-        Refusal::AlreadyExists { kind, id } => {
-            let reason = format!("{}_EXISTS", kind.to_uppercase());
-            with_reason(Code::AlreadyExists, &reason, message, &[("id", id)])
-        }
-        Refusal::FailedPrecondition { reason, .. } => {
-            with_reason(Code::FailedPrecondition, reason, message, &[])
-        }
-        Refusal::Aborted { reason, .. } => with_reason(Code::Aborted, reason, message, &[]),
-        Refusal::Poisoned => with_reason(Code::Internal, "POISONED", message, &[]),
-        Refusal::PermissionDenied { .. } => {
-            with_reason(Code::PermissionDenied, "ROLE_NOT_ALLOWED", message, &[])
-        }
-    }
+    let (message, reason) = (refusal.to_string(), refusal.reason());
+    let (code, id) = match refusal {
+        Refusal::InvalidArgument(violations) => return invalid(violations),
+        Refusal::NotFound { id, .. } => (Code::NotFound, Some(id)),
+        Refusal::AlreadyExists { id, .. } => (Code::AlreadyExists, Some(id)),
+        Refusal::FailedPrecondition { .. } => (Code::FailedPrecondition, None),
+        Refusal::Aborted { .. } => (Code::Aborted, None),
+        Refusal::Poisoned => (Code::Internal, None),
+        Refusal::JournalFull => (Code::Unavailable, None),
+        Refusal::PermissionDenied { .. } => (Code::PermissionDenied, None),
+    };
+    let metadata: Vec<_> = id.map(|id| ("id", id)).into_iter().collect();
+    with_reason(code, &reason, message, &metadata)
+}
+
+/// Why a call ended, for programs: the reason of an error of ours, or what gRPC calls it.
+pub(super) fn reason_of(status: &Status) -> String {
+    let told = status.get_details_error_info().map(|info| info.reason);
+    told.unwrap_or_else(|| format!("{:?}", status.code()).to_uppercase())
+}
+
+/// No stream more can be opened now.
+pub(super) fn too_many_streams(max: usize) -> Status {
+    let message = format!("{max} streams are open; try again later");
+    with_reason(Code::ResourceExhausted, "TOO_MANY_STREAMS", message, &[])
 }
 
 /// The past of what has this id could not be read.
@@ -154,6 +159,7 @@ mod tests {
                 "ROLE_NOT_ALLOWED",
             ),
             (Refusal::Poisoned, Code::Internal, "POISONED"),
+            (Refusal::JournalFull, Code::Unavailable, "JOURNAL_FULL"),
             (Refusal::InvalidArgument(Vec::new()), Code::InvalidArgument, "INVALID_FIELDS"),
         ] {
             check(&refused(refusal), code, reason);

@@ -2,6 +2,7 @@
 //! engine and the store behind it.
 
 mod alert_work;
+mod audit;
 mod care;
 mod contract;
 mod dead_letters;

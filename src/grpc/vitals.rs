@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 
 use super::commands::{Commands, Desk, unexpected};
 use super::convert::{buckets, readings};
-use super::{auth, status};
+use super::status;
 use crate::clock::{Clock, SystemClock};
 use crate::engine::output::Done;
 use crate::proto::v1::vitals_service_server::VitalsService;
@@ -38,58 +38,73 @@ impl VitalsService for Service {
         &self,
         request: Request<ListReadingsRequest>,
     ) -> Result<Response<ListReadingsResponse>, Status> {
-        let (principal, request) = auth::caller(request)?;
-        let query = readings::query(&request, principal.sites).map_err(status::invalid)?;
-        let page = self
-            .history
-            .list_readings(query)
+        self.desk
+            .serve(request, async |call, request| {
+                let sites = call.principal.sites.clone();
+                let query = readings::query(&request, sites).map_err(status::invalid)?;
+                let page = self
+                    .history
+                    .list_readings(query)
+                    .await
+                    .map_err(|error| status::no_history(error, &request.patient_id))?;
+                Ok(readings::page(page))
+            })
             .await
-            .map_err(|error| status::no_history(error, &request.patient_id))?;
-        Ok(Response::new(readings::page(page)))
     }
 
     async fn get_latest_vitals(
         &self,
         request: Request<GetLatestVitalsRequest>,
     ) -> Result<Response<GetLatestVitalsResponse>, Status> {
-        let (principal, request) = auth::caller(request)?;
-        let query = readings::latest_query(&request, principal.sites).map_err(status::invalid)?;
-        let latest = self
-            .history
-            .latest_readings(query)
+        self.desk
+            .serve(request, async |call, request| {
+                let sites = call.principal.sites.clone();
+                let query = readings::latest_query(&request, sites).map_err(status::invalid)?;
+                let latest = self
+                    .history
+                    .latest_readings(query)
+                    .await
+                    .map_err(|error| status::no_history(error, &request.patient_id))?;
+                Ok(readings::latest(&latest, SystemClock.now()))
+            })
             .await
-            .map_err(|error| status::no_history(error, &request.patient_id))?;
-        Ok(Response::new(readings::latest(&latest, SystemClock.now())))
     }
 
     async fn aggregate_readings(
         &self,
         request: Request<AggregateReadingsRequest>,
     ) -> Result<Response<AggregateReadingsResponse>, Status> {
-        let (principal, request) = auth::caller(request)?;
-        let query = buckets::query(&request, principal.sites).map_err(status::invalid)?;
-        let page = self
-            .history
-            .aggregate_readings(query)
+        self.desk
+            .serve(request, async |call, request| {
+                let sites = call.principal.sites.clone();
+                let query = buckets::query(&request, sites).map_err(status::invalid)?;
+                let page = self
+                    .history
+                    .aggregate_readings(query)
+                    .await
+                    .map_err(|error| status::no_history(error, &request.patient_id))?;
+                Ok(buckets::page(page))
+            })
             .await
-            .map_err(|error| status::no_history(error, &request.patient_id))?;
-        Ok(Response::new(buckets::page(page)))
     }
 
     async fn record_readings(
         &self,
         request: Request<RecordReadingsRequest>,
     ) -> Result<Response<RecordReadingsResponse>, Status> {
-        let (principal, request) = auth::caller(request)?;
-        status::leave_empty("request_id", &request.request_id)?;
-        let action = readings::record(&request).map_err(status::invalid)?;
-        match self.desk.carry_out(principal, action).await? {
-            Done::Recorded { accepted, duplicate, rejected } => {
-                let rejected = rejected.into_iter().map(readings::rejected).collect();
-                let answer = RecordReadingsResponse { accepted, duplicate, rejected };
-                Ok(Response::new(answer))
-            }
-            _ => Err(unexpected("readings by hand")),
-        }
+        self.desk
+            .serve(request, async |call, request| {
+                status::leave_empty("request_id", &request.request_id)?;
+                let action = readings::record(&request).map_err(status::invalid)?;
+                match self.desk.carry_out(call, action).await? {
+                    Done::Recorded { accepted, duplicate, rejected } => {
+                        let rejected = rejected.into_iter().map(readings::rejected).collect();
+                        let answer = RecordReadingsResponse { accepted, duplicate, rejected };
+                        Ok(answer)
+                    }
+                    _ => Err(unexpected("readings by hand")),
+                }
+            })
+            .await
     }
 }

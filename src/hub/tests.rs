@@ -9,8 +9,8 @@ use bytes::Bytes;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-pub(crate) use self::house::idle;
 use self::house::*;
+pub(crate) use self::house::{House, idle};
 use super::*;
 use crate::clock::{SystemClock, Timestamp};
 use crate::engine::alerts::{

@@ -54,7 +54,8 @@ impl Change {
             | Output::Registry(_)
             | Output::Verdict(_)
             | Output::Redriven(_)
-            | Output::DeviceSequences(_) => None,
+            | Output::DeviceSequences(_)
+            | Output::Audit(_) => None,
         }
     }
 }

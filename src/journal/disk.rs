@@ -21,6 +21,9 @@ pub(super) const SLACK_BYTES: u64 = 128 << 20;
 const LOW_PERCENT: u64 = 85;
 /// Above this share only commands are to be taken.
 const COMMANDS_ONLY_PERCENT: u64 = 95;
+/// Above this share only commands that change something: the greater part of what was left for
+/// commands, whatever readers do.
+const CHANGES_ONLY_PERCENT: u64 = 97;
 
 /// Which limit leaves less than plenty.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +89,9 @@ impl Disk {
     pub(super) fn room(&self, reader: &dyn Reader) -> Room {
         let limit = self.max.min(self.bytes().saturating_add(Self::space_left(reader)));
         let above = |percent| self.bytes() > limit / 100 * percent;
-        if above(COMMANDS_ONLY_PERCENT) {
+        if above(CHANGES_ONLY_PERCENT) {
+            Room::ChangesOnly
+        } else if above(COMMANDS_ONLY_PERCENT) {
             Room::CommandsOnly
         } else if above(LOW_PERCENT) {
             Room::Low
@@ -143,6 +148,8 @@ mod tests {
             (851, Room::Low),
             (950, Room::Low),
             (951, Room::CommandsOnly),
+            (970, Room::CommandsOnly),
+            (971, Room::ChangesOnly),
         ] {
             assert_eq!(room(bytes, 0), expected);
             assert_eq!(room(0, bytes), expected);
@@ -156,7 +163,7 @@ mod tests {
             (2000, Room::Plenty),
             (800, Room::Low),
             (200, Room::CommandsOnly),
-            (0, Room::CommandsOnly),
+            (0, Room::ChangesOnly),
         ] {
             let memory = Memory::default();
             memory.state().space_left = Some(space_left);

@@ -180,7 +180,7 @@ impl Writer {
         let unneeded = self.checkpointed.min(read_by);
         let resumable_from = match self.room() {
             Room::Plenty => now.minus(self.resume_window),
-            Room::Low | Room::CommandsOnly => Timestamp::MAX,
+            Room::Low | Room::CommandsOnly | Room::ChangesOnly => Timestamp::MAX,
         };
         let through = self
             .shared
@@ -337,7 +337,7 @@ mod tests {
         memory.state().disk_bytes = 1000;
         writer.measure();
         let of_settings = Shortage::Limit { disk_bytes: 1000, max_bytes: 1000 };
-        assert_eq!((writer.room(), writer.shortage()), (Room::CommandsOnly, Some(of_settings)));
+        assert_eq!((writer.room(), writer.shortage()), (Room::ChangesOnly, Some(of_settings)));
         writer.commit(ticks(1..=1)).expect("a command goes on");
         memory.state().disk_bytes = 100;
         memory.state().space_left = Some(1);

@@ -15,6 +15,8 @@ pub struct Backlog {
     batches: Mutex<VecDeque<Timestamp>>,
     /// The committer says so, and the engine thread heeds it before it takes another message.
     is_held: AtomicBool,
+    /// The same, for those who only read.
+    is_scarce: AtomicBool,
 }
 
 impl Backlog {
@@ -28,6 +30,17 @@ impl Backlog {
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.is_held.load(Ordering::Relaxed)
+    }
+
+    /// Whether so little is left of the journal's reserve that it is kept for commands alone.
+    #[must_use]
+    pub fn is_scarce(&self) -> bool {
+        self.is_scarce.load(Ordering::Relaxed)
+    }
+
+    /// What is left of the journal is kept for commands, or no longer.
+    pub(super) fn keep_for_commands(&self, is_scarce: bool) {
+        self.is_scarce.store(is_scarce, Ordering::Relaxed);
     }
 
     /// Messages are left to the broker, or taken again.

@@ -4,7 +4,7 @@
 //! It never waits for room. While no more than the reserve is left it says so, and the engine
 //! thread takes no messages: what was applied until it heard of that, three batches at most, goes
 //! into the reserve, as do commands and what the service does by itself. The reserve is 5 % of at
-//! least 1 GiB, and three batches are a few MiB.
+//! least 1 GiB, and three batches are a few MiB. Who only reads is put on record from its first half.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -163,7 +163,8 @@ impl Committer {
     }
 
     fn tell_room(&self, room: Room) {
-        let is_full = room == Room::CommandsOnly;
+        self.backlog.keep_for_commands(room >= Room::ChangesOnly);
+        let is_full = room >= Room::CommandsOnly;
         if is_full == self.backlog.is_held() {
             return;
         }

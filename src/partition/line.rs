@@ -24,8 +24,9 @@ use super::told::Told;
 use super::{Backlog, Completion, Error, Recovered, Task, Work};
 use crate::clock::{Clock, Timestamp};
 use crate::engine::State;
+use crate::engine::audit::Outcome;
 use crate::engine::input::{Event, Input, Intake, Link, Settings};
-use crate::engine::output::{Output, Reply};
+use crate::engine::output::{Output, Refusal, Reply};
 use crate::engine::query;
 use crate::journal::Record;
 use crate::journal::entry::{self, Entry};
@@ -178,6 +179,10 @@ impl Line {
             warn!("open alerts differ from what followers were told: they are told anew");
             self.make(Event::Reconcile(told.open_alerts().cloned().collect()), batch)?;
         }
+        if told.audit_head() != self.state.audit_head() {
+            warn!("audit events differ from those on record: they go on from what is on record");
+            self.make(Event::AuditHead(told.audit_head()), batch)?;
+        }
         Ok(())
     }
 
@@ -269,6 +274,9 @@ impl Line {
     fn take(&mut self, work: Work, batch: &mut Batch) -> Result<(), Error> {
         let Work { received_at, task, completion, admission } = work;
         match task {
+            Task::Apply(event) if self.turns_away(&event) => {
+                batch.answer(completion, Err(Refusal::JournalFull));
+            }
             Task::Apply(event) => {
                 self.fed_at = Instant::now();
                 let event = self.guard.screen(event);
@@ -279,6 +287,13 @@ impl Line {
             Task::Answer(query) => batch.answer(completion, query::answer(&self.state, &query)),
         }
         Ok(())
+    }
+
+    /// Whether there is no room for it: who reads is turned away before who changes something. The
+    /// end of a stream is told all the same, for there are no more of them than of beginnings.
+    fn turns_away(&self, event: &Event) -> bool {
+        self.surroundings.backlog.is_scarce()
+            && matches!(event, Event::Access(access) if access.outcome != Outcome::Closed)
     }
 
     /// Applies and journals an input of the line's own, now.

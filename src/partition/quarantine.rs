@@ -78,7 +78,8 @@ impl Digest {
             Event::Publish(publish) => Some(Self::of_message(publish)),
             Event::Command(command) => Some(match &command.action {
                 Action::Redrive(redrive) => Self::of_message(&redrive.publish),
-                _ => Self::of_value(command),
+                // Where it came from is another each time.
+                action => Self::of_value(&(&command.principal, action)),
             }),
             _ => None,
         }
@@ -249,6 +250,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Timestamp;
+    use crate::engine::audit::Origin;
     use crate::engine::input::{Command, Encoding, Principal, Publish, Redrive, Role, Sites};
     use crate::position::{JournalId, Partition, Position};
 
@@ -322,7 +324,8 @@ mod tests {
         let redrive = Redrive { message, publish, received_at, refused, redrives_stored };
         let principal =
             Principal { subject: "anna".to_owned(), role: Role::Admin, sites: Sites::All };
-        Event::Command(Box::new(Command { principal, action: Action::Redrive(redrive) }))
+        let origin = Origin { peer: String::new(), salt: [0; 16] };
+        Event::Command(Box::new(Command { principal, action: Action::Redrive(redrive), origin }))
     }
 
     #[test]

@@ -134,6 +134,7 @@ mod tests {
     use super::*;
     use crate::clock::{Clock, SystemClock, Timestamp};
     use crate::engine::alerts::{AlertEvent, Phase, Trigger};
+    use crate::engine::audit::Origin;
     use crate::engine::input::{
         Action, Command, Event, Poisoned, Principal, Publish, Redrive, Role, Settings, Sites,
     };
@@ -152,7 +153,7 @@ mod tests {
             display_name: String::new(),
             time_zone: "UTC".to_owned(),
         };
-        Command { principal, action }
+        Command { principal, action, origin: Origin { peer: String::new(), salt: [0; 16] } }
     }
 
     /// Opens the journal, runs a partition on it while `work` goes on, and ends it.

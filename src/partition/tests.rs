@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::clock::SystemClock;
 use crate::engine::alerts::Phase;
+use crate::engine::audit::{About, Access, Method, Origin, Outcome};
 use crate::engine::input::{Action, Input, Intake, Poisoned, Principal, Publish, Role, Sites};
-use crate::engine::output::{Output, Refusal, RejectReason};
+use crate::engine::output::{Done, Output, Refusal, RejectReason};
 use crate::engine::query::{self, Query, Question};
 use crate::engine::{self, State};
 use crate::journal::memory::{self, Memory};
@@ -53,7 +54,7 @@ fn create_site(subject: &str) -> Command {
         display_name: String::new(),
         time_zone: "UTC".to_owned(),
     };
-    Command { principal, action }
+    Command { principal, action, origin: Origin { peer: String::new(), salt: [0; 16] } }
 }
 
 /// A data directory, on which runs follow each other.
@@ -302,6 +303,8 @@ fn create_device() -> Command {
 /// More than 95 % of what the journal in memory may take, and less.
 const FULL: u64 = 990;
 const EMPTY: u64 = 0;
+/// Only the reserve is left, and all of it.
+const COMMANDS_ONLY: u64 = 955;
 
 /// A partition on a journal in memory.
 struct Small {
@@ -385,8 +388,46 @@ fn word(event: &Event) -> Option<String> {
         Event::Command(_) => Some("command".to_owned()),
         Event::Intake(Intake::Held) => Some("held".to_owned()),
         Event::Intake(Intake::Resumed) => Some("resumed".to_owned()),
+        Event::Access(_) => Some("access".to_owned()),
         _ => None,
     }
+}
+
+/// A call that reads, or the end of one.
+fn access(outcome: Outcome) -> Access {
+    Access {
+        principal: None,
+        origin: Origin { peer: String::new(), salt: [0; 16] },
+        method: Method::WatchAlerts,
+        about: About::default(),
+        outcome,
+        reason: String::new(),
+    }
+}
+
+#[tokio::test]
+async fn who_only_reads_is_turned_away_before_who_changes_something() {
+    let mut small = Small::run(COMMANDS_ONLY);
+    small.until("held").await;
+    // What was written since the disk was measured counts until it is measured again: in a journal
+    // as small as this one that is much.
+    let mut done = small.handle.record(access(Outcome::Done)).await.unwrap();
+    while done == Err(Refusal::JournalFull) {
+        done = small.handle.record(access(Outcome::Done)).await.unwrap();
+    }
+    assert_eq!(done, Ok(Done::Audited { number: 1 }), "from the reserve");
+    assert_eq!(small.until("access").await, ["access"]);
+    small.memory.state().disk_bytes = FULL;
+    // It is seen soon after, and then nothing is on record that was answered otherwise.
+    while small.handle.record(access(Outcome::Done)).await.unwrap().is_ok() {}
+    let turned_away = small.handle.record(access(Outcome::Opened)).await.unwrap();
+    assert_eq!(turned_away, Err(Refusal::JournalFull));
+    small.handle.record(access(Outcome::Closed)).await.unwrap().unwrap();
+    small.command().await;
+    small.memory.state().disk_bytes = EMPTY;
+    small.until("resumed").await;
+    small.handle.record(access(Outcome::Done)).await.unwrap().unwrap();
+    assert_eq!(small.end().await, ["access"]);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What followers believe of alerts, by the outputs that stand in the journal.
+//! What followers believe of alerts and of who did what, by the outputs that stand in the journal.
 //!
 //! The state that a replay leads to may be another, if the engine that replays decides otherwise
 //! than the one that wrote: then followers are told (design §1.6).
@@ -7,37 +7,51 @@ use std::collections::BTreeMap;
 
 use crate::engine::State;
 use crate::engine::alerts::{Alert, AlertId};
+use crate::engine::audit::Head;
 use crate::engine::output::Output;
 
-/// The alerts that followers believe to be open.
+/// The alerts that followers believe to be open, and the audit events that they know.
 #[derive(Debug, Default)]
 pub(super) struct Told {
     open: BTreeMap<AlertId, Alert>,
+    audit_head: Head,
 }
 
 impl Told {
     /// Followers believe what stands in this state.
     pub(super) fn of(state: &State) -> Self {
-        Self { open: state.open_alerts().map(|alert| (alert.id, alert.clone())).collect() }
+        let open = state.open_alerts().map(|alert| (alert.id, alert.clone())).collect();
+        Self { open, audit_head: state.audit_head() }
     }
 
     /// Followers are told this.
     pub(super) fn follow(&mut self, outputs: &[Output]) {
         for output in outputs {
-            let Output::Alert(event) = output else { continue };
-            if event.alert.is_over() {
-                self.open.remove(&event.alert.id);
-            } else {
-                self.open.insert(event.alert.id, event.alert.clone());
+            match output {
+                Output::Alert(event) if event.alert.is_over() => {
+                    self.open.remove(&event.alert.id);
+                }
+                Output::Alert(event) => {
+                    self.open.insert(event.alert.id, event.alert.clone());
+                }
+                Output::Audit(event) => {
+                    self.audit_head = Head { number: event.number, digest: event.digest };
+                }
+                _ => {}
             }
         }
     }
 
-    /// Whether that is what stands in this state.
+    /// Whether their alerts are those of this state.
     pub(super) fn is_true_of(&self, state: &State) -> bool {
         let standing: BTreeMap<_, _> =
             state.open_alerts().map(|alert| (&alert.id, alert)).collect();
         self.open.iter().eq(standing)
+    }
+
+    /// Where the chain of audit events ends.
+    pub(super) const fn audit_head(&self) -> Head {
+        self.audit_head
     }
 
     /// The alerts.

@@ -1,5 +1,6 @@
 //! Adapters: what one stage puts out, in the shape in which the next takes it.
 
+use crate::engine::audit::Access;
 use crate::engine::input::Command;
 use crate::engine::output::{Output, Reply};
 use crate::engine::query::Query;
@@ -22,6 +23,10 @@ impl Desk {
 impl grpc::Commands for Desk {
     async fn submit(&self, command: Command) -> Result<Reply, grpc::Closed> {
         self.partition.submit(command).await.map_err(|partition::Closed| grpc::Closed)
+    }
+
+    async fn record(&self, access: Access) -> Result<Reply, grpc::Closed> {
+        self.partition.record(access).await.map_err(|partition::Closed| grpc::Closed)
     }
 
     async fn query(&self, query: Query) -> Result<Reply, grpc::Closed> {

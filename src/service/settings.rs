@@ -44,6 +44,14 @@ pub(super) fn store(section: &Store) -> Result<store::Settings, Error> {
     Ok(settings)
 }
 
+/// The settings of the store, for whoever reads the database beside the service.
+///
+/// # Errors
+/// What the store would refuse.
+pub fn store_settings(config: &Config) -> Result<store::Settings, Error> {
+    store(&config.store)
+}
+
 pub(super) fn journal(section: &Journal) -> journal::Settings {
     let mut settings = journal::Settings::new(&section.dir);
     settings.max_bytes = section.max_bytes.0;

@@ -75,6 +75,8 @@ struct Counts {
     monitoring: BTreeMap<&'static str, u64>,
     /// Refused messages that were sent through again.
     redriven: u64,
+    /// Audit events, by outcome.
+    audit: BTreeMap<&'static str, u64>,
 }
 
 impl Counts {
@@ -106,6 +108,7 @@ impl Counts {
                 }
                 Output::Redriven(_) => self.redriven += 1,
                 Output::DeviceSequences(account) => self.add_sequences(&account.events),
+                Output::Audit(event) => *self.audit.entry(event.outcome.name()).or_default() += 1,
                 Output::Registry(_) | Output::Verdict(_) => {}
             }
         }
@@ -151,6 +154,9 @@ impl Counts {
         }
         for (state, count) in &self.monitoring {
             counter!(names::MONITORING_CHANGES_TOTAL, "state" => *state).increment(*count);
+        }
+        for (outcome, count) in &self.audit {
+            counter!(names::AUDIT_EVENTS_TOTAL, "outcome" => *outcome).increment(*count);
         }
         for ((phase, priority), count) in &self.alerts {
             counter!(names::ALERT_EVENTS_TOTAL, "phase" => *phase, "priority" => *priority)

@@ -30,6 +30,7 @@ pub(super) struct Batch {
     upserts: BTreeMap<Identity, Placed>,
     alert_events: Vec<Placed>,
     rejects: Vec<Placed>,
+    audit_events: Vec<Placed>,
     /// Messages that were sent through again, with the cells of [`row::MARK_REDRIVEN`]; they may
     /// be among `rejects`.
     redriven: Vec<Placed>,
@@ -95,6 +96,7 @@ impl Batch {
             upserts: BTreeMap::new(),
             alert_events: Vec::new(),
             rejects: Vec::new(),
+            audit_events: Vec::new(),
             redriven: Vec::new(),
             size: Size::default(),
         }
@@ -127,6 +129,7 @@ impl Batch {
         parts.extend(upserts);
         parts.push(Part::appended(&row::ALERT_EVENTS, &self.alert_events));
         parts.push(Part::appended(&row::REJECTED_MESSAGES, &self.rejects));
+        parts.push(Part::appended(&row::AUDIT_EVENTS, &self.audit_events));
         let redriven = self.redriven.iter().collect();
         parts.push(Part::Others(Change::Update(&row::MARK_REDRIVEN), redriven));
         parts.retain(|part| part.len() > 0);
@@ -180,6 +183,10 @@ impl Batch {
             Output::Monitoring(change) => self.upsert(origin, row::monitoring(change)),
             Output::DeviceSequences(account) => {
                 self.upsert(origin, row::device_sequences(origin, account));
+            }
+            Output::Audit(event) => {
+                let row = self.counted(origin, row::audit_event(origin, event));
+                self.audit_events.push(row);
             }
             // Gateways are told by another follower; the store keeps no verdicts.
             Output::Verdict(_) => {}

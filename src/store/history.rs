@@ -1,6 +1,6 @@
 //! The way to read: what was measured of a patient, page by page, the latest of it, and summed up
-//! in buckets ([`super::buckets`]). What was refused is read through
-//! the same trait, and stands in [`super::rejected`].
+//! in buckets ([`super::buckets`]). What was refused, and who did what, is read through the same
+//! trait, and stands in [`super::rejected`] and [`super::audit`].
 //!
 //! Promises: a caller sees a patient of the sites they may see, decided inside the statement that
 //! reads, and nothing tells an unknown patient from one elsewhere. Pages follow measured time, and
@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::audit::{AuditPage, AuditQuery, ChainKey, StoredAuditEvent};
 use super::buckets::{BucketsPage, BucketsQuery};
 use super::page::Page;
 use super::rejected::{DeadLetter, RejectedPage, RejectedQuery};
@@ -25,7 +26,7 @@ use crate::vitals::{DeviceId, PatientId, Quantity, Unit, Value, Vital};
 /// A page holds no more readings than this, however many are asked for.
 pub const PAGE_SIZE_MAX: u32 = 10_000;
 
-/// Readings and refusals of the past.
+/// Readings and refusals of the past, and who did what.
 #[tonic::async_trait]
 pub trait History: Send + Sync {
     /// A page of a patient's readings, by measured time, then vital, then device. Cancel safe.
@@ -64,6 +65,23 @@ pub trait History: Send + Sync {
         message: MessageId,
         sites: Sites,
     ) -> Result<DeadLetter, HistoryError>;
+
+    /// A page of audit events, latest first. Cancel safe.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    async fn list_audit_events(&self, query: AuditQuery) -> Result<AuditPage, HistoryError>;
+
+    /// At most so many events of an audit chain, in the order in which it is verified, each with
+    /// what asks for those behind it. Cancel safe.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    async fn audit_chain(
+        &self,
+        after: ChainKey,
+        limit: u32,
+    ) -> Result<Vec<(ChainKey, StoredAuditEvent)>, HistoryError>;
 }
 
 /// Which readings, and which page of them.

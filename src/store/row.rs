@@ -9,6 +9,7 @@
 //! the exact decimal. Keys and counts are unsigned here and signed there; they keep their bits.
 
 mod alerts;
+mod audit;
 mod intake;
 
 use std::time::Duration;
@@ -18,6 +19,7 @@ use uuid::Uuid;
 
 pub(super) use self::alerts::{ALERT_EVENTS, alert, alert_event, monitoring};
 use self::alerts::{ALERTS, MONITORING};
+pub(super) use self::audit::{AUDIT_EVENTS, audit_event, patients_json};
 use self::intake::{DEVICE_SEQUENCES, REDRIVES};
 pub(super) use self::intake::{
     Letter, MARK_REDRIVEN, REJECTED_MESSAGES, device_sequences, encoding_of, mark_redriven,

@@ -40,6 +40,8 @@ pub const REJECTS_TOTAL: &str = "pulseward_rejects_total";
 pub const REDRIVEN_TOTAL: &str = "pulseward_redriven_total";
 /// Counter. Label `kind`.
 pub const SEQUENCE_EVENTS_TOTAL: &str = "pulseward_sequence_events_total";
+/// Counter. Label `outcome`.
+pub const AUDIT_EVENTS_TOTAL: &str = "pulseward_audit_events_total";
 /// Counter. Labels `phase`, `priority`.
 pub const ALERT_EVENTS_TOTAL: &str = "pulseward_alert_events_total";
 /// Counter. Label `state`.
@@ -133,6 +135,7 @@ fn describe_engine() {
         SEQUENCE_EVENTS_TOTAL,
         "What happened to the order of devices' readings, by kind; in_order up to a minute late"
     );
+    describe_counter!(AUDIT_EVENTS_TOTAL, "Calls put on record, by how they ended");
     describe_counter!(ALERT_EVENTS_TOTAL, "Alert events, by phase and priority");
     describe_counter!(
         MONITORING_CHANGES_TOTAL,

@@ -10,6 +10,7 @@ use std::time::Duration;
 use prost::Message;
 use pulseward::clock::Timestamp;
 use pulseward::engine::alerts::{Alert, AlertEvent, Condition, Signal};
+use pulseward::engine::audit::Origin;
 use pulseward::engine::input::{
     Action, AlertAction, Command, Event, Input, NewBinding, Principal, ProfileOwner, Publish, Role,
     Schedule, Sites,
@@ -385,7 +386,8 @@ impl Story {
     fn command(&mut self, action: Action) -> Result<(), Refusal> {
         let principal =
             Principal { subject: "anna".to_owned(), role: Role::Admin, sites: Sites::All };
-        let command = Event::Command(Box::new(Command { principal, action }));
+        let origin = Origin { peer: "test".to_owned(), salt: [7; 16] };
+        let command = Event::Command(Box::new(Command { principal, action, origin }));
         self.apply(command).expect("a command is answered").map(drop)
     }
 

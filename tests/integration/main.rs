@@ -4,6 +4,7 @@
 //! environment variables; a test that misses one says so. Each test takes its own broker, its own
 //! database and its own directories, and may run beside any other.
 
+mod audit;
 mod command_line;
 mod crash;
 mod deployment;

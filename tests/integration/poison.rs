@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use pulseward::clock::{Clock, SystemClock};
 use pulseward::engine::alerts::Phase;
+use pulseward::engine::audit::Origin;
 use pulseward::engine::input::{
     Action, Command, Event, Input, NewBinding, Poisoned, Principal, Role, Schedule, Settings, Sites,
 };
@@ -93,7 +94,9 @@ impl Line {
     async fn command(&self, action: Action) {
         let principal =
             Principal { subject: "anna".to_owned(), role: Role::Admin, sites: Sites::All };
-        let reply = self.commands.submit(Command { principal, action }).await.expect("runs");
+        let origin = Origin { peer: "test".to_owned(), salt: [7; 16] };
+        let reply =
+            self.commands.submit(Command { principal, action, origin }).await.expect("runs");
         reply.expect("carried out");
     }
 

@@ -82,9 +82,11 @@ fn kind_of_event(event: &Event) -> u8 {
             Action::RecordReadings { .. } => 18,
         },
         Event::Reconcile(_) => 16,
-        Event::Poisoned(Poisoned::Publish(_)) => 17,
-        Event::Poisoned(Poisoned::Command(_)) => 18,
         Event::Intake(_) => 19,
+        Event::Poisoned(Poisoned::Publish(_)) => 20,
+        Event::Poisoned(Poisoned::Command(_)) => 21,
+        Event::Access(_) => 22,
+        Event::AuditHead(_) => 23,
     }
 }
 
@@ -104,6 +106,7 @@ fn kind_of_output(output: &Output) -> u8 {
         Output::Monitoring(_) => 9,
         Output::Redriven(_) => 10,
         Output::DeviceSequences(_) => 11,
+        Output::Audit(_) => 12,
     }
 }
 
@@ -112,9 +115,9 @@ fn every_kind_of_input_and_output_has_a_sample() {
     let samples = samples();
     let events: BTreeSet<_> =
         samples.iter().map(|(_, sample)| kind_of_event(&sample.input.event)).collect();
-    assert_eq!(events, (0..=19).collect());
+    assert_eq!(events, (0..=23).collect());
     let outputs = samples.iter().flat_map(|(_, sample)| &sample.outputs);
-    assert_eq!(outputs.map(kind_of_output).collect::<BTreeSet<_>>(), (0..=11).collect());
+    assert_eq!(outputs.map(kind_of_output).collect::<BTreeSet<_>>(), (0..=12).collect());
 }
 
 #[test]

@@ -12,6 +12,7 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use prost::Message;
 use pulseward::clock::Timestamp;
+use pulseward::engine::audit::Origin;
 use pulseward::engine::input::{
     Action, Command, Encoding, Event, Input, NewBinding, Principal, ProfileOwner, Publish, Role,
     Schedule, Settings, Sites,
@@ -183,7 +184,8 @@ impl Ward {
     fn command(&mut self, action: Action) {
         let principal =
             Principal { subject: "anna".to_owned(), role: Role::Admin, sites: Sites::All };
-        let event = Event::Command(Box::new(Command { principal, action }));
+        let origin = Origin { peer: "test".to_owned(), salt: [7; 16] };
+        let event = Event::Command(Box::new(Command { principal, action, origin }));
         let input = Input { received_at: self.now, event };
         let reply = engine::apply(&mut self.state, &input, &mut Vec::new());
         reply.expect("commands are answered").expect("accepted");

@@ -54,6 +54,11 @@ pub enum Done {
     DeviceReport(Box<DeviceReport>),
     /// What a query found in the registry. Nothing was done.
     Found(Box<Found>),
+    /// A call that was no command is on record.
+    Audited {
+        /// The number of its event in the chain.
+        number: u64,
+    },
 }
 
 /// Why a command was not carried out. Nothing has changed.
@@ -100,6 +105,12 @@ pub enum Refusal {
          service's makers"
     )]
     Poisoned,
+    /// There is no room to put on record who reads, so that nothing may be read.
+    #[error(
+        "the service's disk is full, so that nobody's reading can be put on record; what changes \
+         something still goes on"
+    )]
+    JournalFull,
     /// The caller's role does not allow it.
     #[error("role {role:?} may not {action}")]
     PermissionDenied {
@@ -108,4 +119,22 @@ pub enum Refusal {
         /// What was asked, such as `put profiles`.
         action: &'static str,
     },
+}
+
+impl Refusal {
+    /// Why, for programs: stable words, of which clients and the audit log make use.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::NotFound { kind, .. } => format!("{}_NOT_FOUND", kind.to_uppercase()),
+            Self::AlreadyExists { kind, .. } => format!("{}_EXISTS", kind.to_uppercase()),
+            Self::FailedPrecondition { reason, .. } | Self::Aborted { reason, .. } => {
+                (*reason).to_owned()
+            }
+            Self::InvalidArgument(_) => "INVALID_FIELDS".to_owned(),
+            Self::Poisoned => "POISONED".to_owned(),
+            Self::JournalFull => "JOURNAL_FULL".to_owned(),
+            Self::PermissionDenied { .. } => "ROLE_NOT_ALLOWED".to_owned(),
+        }
+    }
 }

@@ -24,7 +24,8 @@ fn record_as(
     let readings = batch.encode_to_vec().into();
     let principal = Principal { subject: "nora".to_owned(), role, sites };
     let action = Action::RecordReadings { patient: patient(1), readings };
-    let (reply, outputs) = ward.apply(Event::Command(Box::new(Command { principal, action })));
+    let (reply, outputs) =
+        ward.apply(Event::Command(Box::new(Command { principal, action, origin: origin() })));
     (reply.expect("answered"), outputs)
 }
 

@@ -174,7 +174,9 @@ fn work_is_for_clinicians_of_the_site() {
     let mut ask = |role, sites| -> Reply {
         let principal = Principal { subject: "eve".to_owned(), role, sites };
         let action = Action::WorkOnAlert { alert, action: acknowledge(1) };
-        ward.apply(Event::Command(Box::new(Command { principal, action }))).0.expect("answered")
+        ward.apply(Event::Command(Box::new(Command { principal, action, origin: origin() })))
+            .0
+            .expect("answered")
     };
     let viewer = ask(Role::Viewer, Sites::All);
     assert!(matches!(viewer, Err(Refusal::PermissionDenied { .. })), "{viewer:?}");

@@ -38,7 +38,7 @@ fn a_device_outside_the_callers_sites_does_not_exist_for_them() {
         sites: Sites::Only(vec![id("south")]),
     };
     let action = Action::UnbindDevice { device: device(1), at: None };
-    let command = Box::new(Command { principal, action });
+    let command = Box::new(Command { principal, action, origin: origin() });
     let reply = ward.apply(Event::Command(command)).0.expect("answered");
     let id = "device-1".to_owned();
     assert_eq!(reply, Err(Refusal::NotFound { kind: "device", id }));

@@ -14,7 +14,7 @@ use tonic_reflection::pb::v1 as reflection;
 
 use super::fakes::open;
 use crate::proto;
-use crate::store::RejectedPage;
+use crate::store::{AuditPage, RejectedPage};
 
 /// What is served so far.
 const SERVED: &[&str] = &[
@@ -24,6 +24,7 @@ const SERVED: &[&str] = &[
     "AlertService/PauseAlert",
     "AlertService/ResetAlert",
     "AlertService/WatchAlerts",
+    "AuditService/ListAuditEvents",
     "IngestService/GetDeviceReport",
     "IngestService/ListRejectedMessages",
     "IngestService/RedriveRejectedMessages",
@@ -48,7 +49,7 @@ const SERVED: &[&str] = &[
 ];
 
 /// Every call of the contract, by its name.
-fn methods() -> Vec<(String, MethodDescriptorProto)> {
+pub(super) fn methods() -> Vec<(String, MethodDescriptorProto)> {
     let descriptors = FileDescriptorSet::decode(proto::DESCRIPTORS).expect("descriptors");
     let services = descriptors.file.into_iter().flat_map(|file| file.service);
     services
@@ -63,7 +64,7 @@ fn methods() -> Vec<(String, MethodDescriptorProto)> {
 }
 
 /// Calls with an empty request, whatever the message.
-async fn call(channel: &Channel, name: &str, streaming: bool) -> Result<(), Status> {
+pub(super) async fn call(channel: &Channel, name: &str, streaming: bool) -> Result<(), Status> {
     let mut client = Grpc::new(channel.clone());
     client.ready().await.expect("connected");
     let path: PathAndQuery = format!("/pulseward.v1.{name}").parse().expect("a path");
@@ -79,6 +80,7 @@ async fn call(channel: &Channel, name: &str, streaming: bool) -> Result<(), Stat
 async fn every_call_is_served_or_says_that_it_is_not() {
     let door = open().await;
     door.rejected.answer(Ok(RejectedPage { messages: vec![], next_page_token: None }));
+    door.audit.answer(Ok(AuditPage { events: vec![], next_page_token: None }));
     let mut served = BTreeSet::new();
     for (name, method) in methods() {
         let status = call(&door.channel, &name, method.server_streaming()).await;

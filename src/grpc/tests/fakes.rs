@@ -2,26 +2,33 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::engine::audit::Access;
 use crate::engine::input::{Command, Sites};
-use crate::engine::output::Reply;
+use crate::engine::output::{Done, Refusal, Reply};
 use crate::engine::query::Query;
 use crate::grpc::{Closed, Commands, Error, Parts, Server, Settings};
 use crate::hub;
 use crate::position::MessageId;
 use crate::proto::v1::alert_service_client::AlertServiceClient;
+use crate::proto::v1::audit_service_client::AuditServiceClient;
 use crate::proto::v1::ingest_service_client::IngestServiceClient;
 use crate::proto::v1::profile_service_client::ProfileServiceClient;
 use crate::proto::v1::registry_service_client::RegistryServiceClient;
 use crate::proto::v1::vitals_service_client::VitalsServiceClient;
+use crate::store::audit::ChainKey;
 use crate::store::{
-    BucketsPage, BucketsQuery, DeadLetter, History, HistoryError, LatestQuery, ReadingsPage,
-    ReadingsQuery, RejectedPage, RejectedQuery, StoredReading,
+    AuditPage, AuditQuery, BucketsPage, BucketsQuery, DeadLetter, History, HistoryError,
+    LatestQuery, ReadingsPage, ReadingsQuery, RejectedPage, RejectedQuery, StoredAuditEvent,
+    StoredReading,
 };
 
 /// Answers in the order in which it was told to, and remembers what it was asked.
@@ -49,15 +56,19 @@ impl<Question: Clone, Answer> Fake<Question, Answer> {
     }
 }
 
-/// An engine: commands and queries are asked and answered apart from each other.
+/// An engine: commands and queries are asked and answered apart from each other. What goes on
+/// record is taken, unless the test says that there is no room.
 pub(super) struct FakeEngine {
     commands: Arc<Fake<Command, Result<Reply, Closed>>>,
     pub(super) queries: Arc<Fake<Query, Result<Reply, Closed>>>,
+    recorded: watch::Sender<Vec<Access>>,
+    is_full: AtomicBool,
 }
 
 impl FakeEngine {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { commands: Fake::new(), queries: Fake::new() })
+        let (recorded, is_full) = (watch::Sender::default(), AtomicBool::new(false));
+        Arc::new(Self { commands: Fake::new(), queries: Fake::new(), recorded, is_full })
     }
 
     pub(super) fn answer(&self, answer: Result<Reply, Closed>) {
@@ -67,12 +78,31 @@ impl FakeEngine {
     pub(super) fn seen(&self) -> Vec<Command> {
         self.commands.seen()
     }
+
+    /// From now on nothing can be put on record.
+    pub(super) fn fill(&self) {
+        self.is_full.store(true, Ordering::Relaxed);
+    }
+
+    /// What went on record.
+    pub(super) fn recorded(&self) -> Vec<Access> {
+        self.recorded.borrow().clone()
+    }
+
+    /// The same, once there is so much.
+    pub(super) async fn recorded_in_time(&self, count: usize) -> Vec<Access> {
+        let mut recorded = self.recorded.subscribe();
+        let there = recorded.wait_for(|recorded| recorded.len() >= count);
+        let there = tokio::time::timeout(Duration::from_secs(30), there).await;
+        there.expect("goes on record").expect("the fake is there").clone()
+    }
 }
 
 pub(super) type FakeReadings = Fake<ReadingsQuery, Result<ReadingsPage, HistoryError>>;
 pub(super) type FakeLatest = Fake<LatestQuery, Result<Vec<StoredReading>, HistoryError>>;
 pub(super) type FakeBuckets = Fake<BucketsQuery, Result<BucketsPage, HistoryError>>;
 pub(super) type FakeRejected = Fake<RejectedQuery, Result<RejectedPage, HistoryError>>;
+pub(super) type FakeAudit = Fake<AuditQuery, Result<AuditPage, HistoryError>>;
 pub(super) type FakeLetters = Fake<(MessageId, Sites), Result<DeadLetter, HistoryError>>;
 
 /// A fake of each kind of question.
@@ -83,6 +113,7 @@ pub(super) struct FakeStore {
     buckets: Arc<FakeBuckets>,
     rejected: Arc<FakeRejected>,
     letters: Arc<FakeLetters>,
+    audit: Arc<FakeAudit>,
 }
 
 impl FakeStore {
@@ -93,6 +124,7 @@ impl FakeStore {
             buckets: Fake::new(),
             rejected: Fake::new(),
             letters: Fake::new(),
+            audit: Fake::new(),
         }
     }
 }
@@ -101,6 +133,18 @@ impl FakeStore {
 impl Commands for FakeEngine {
     async fn submit(&self, command: Command) -> Result<Reply, Closed> {
         self.commands.ask(command)
+    }
+
+    async fn record(&self, access: Access) -> Result<Reply, Closed> {
+        if self.is_full.load(Ordering::Relaxed) {
+            return Ok(Err(Refusal::JournalFull));
+        }
+        let mut number = 0;
+        self.recorded.send_modify(|recorded| {
+            recorded.push(access);
+            number = recorded.len() as u64;
+        });
+        Ok(Ok(Done::Audited { number }))
     }
 
     async fn query(&self, query: Query) -> Result<Reply, Closed> {
@@ -136,6 +180,18 @@ impl History for FakeStore {
     ) -> Result<DeadLetter, HistoryError> {
         self.letters.ask((message, sites))
     }
+
+    async fn list_audit_events(&self, query: AuditQuery) -> Result<AuditPage, HistoryError> {
+        self.audit.ask(query)
+    }
+
+    async fn audit_chain(
+        &self,
+        _after: ChainKey,
+        _limit: u32,
+    ) -> Result<Vec<(ChainKey, StoredAuditEvent)>, HistoryError> {
+        unreachable!("no call verifies the chain")
+    }
 }
 
 /// A served door with a client before it.
@@ -147,6 +203,9 @@ pub(super) struct Door {
     pub(super) buckets: Arc<FakeBuckets>,
     pub(super) rejected: Arc<FakeRejected>,
     pub(super) letters: Arc<FakeLetters>,
+    pub(super) audit: Arc<FakeAudit>,
+    /// Tells the streams to end.
+    pub(super) stopping: CancellationToken,
     pub(super) cancel: CancellationToken,
     pub(super) running: JoinHandle<Result<(), Error>>,
 }
@@ -166,6 +225,10 @@ impl Door {
 
     pub(super) fn ingest(&self) -> IngestServiceClient<Channel> {
         IngestServiceClient::new(self.channel.clone())
+    }
+
+    pub(super) fn auditing(&self) -> AuditServiceClient<Channel> {
+        AuditServiceClient::new(self.channel.clone())
     }
 
     pub(super) fn vitals(&self) -> VitalsServiceClient<Channel> {
@@ -194,14 +257,32 @@ pub(super) async fn open() -> Door {
 }
 
 pub(super) async fn open_with(settings: Settings) -> Door {
+    open_before(hub::tests::idle(), settings).await
+}
+
+/// A door behind which this hub stands.
+pub(super) async fn open_before(hub: hub::Handle, settings: Settings) -> Door {
     let (commands, store) = (FakeEngine::new(), FakeStore::new());
-    let parts = parts(commands.clone(), Arc::new(store.clone()));
+    let parts = Parts { hub, ..parts(commands.clone(), Arc::new(store.clone())) };
+    let stopping = parts.stopping.clone();
     let server = Server::build(settings, parts).expect("a free port");
     let channel = connect(server.local_addr());
     let cancel = CancellationToken::new();
     let running = tokio::spawn(server.run(cancel.clone()));
-    let FakeStore { readings: history, latest, buckets, rejected, letters } = store;
-    Door { channel, commands, history, latest, buckets, rejected, letters, cancel, running }
+    let FakeStore { readings: history, latest, buckets, rejected, letters, audit } = store;
+    Door {
+        channel,
+        commands,
+        history,
+        latest,
+        buckets,
+        rejected,
+        letters,
+        audit,
+        stopping,
+        cancel,
+        running,
+    }
 }
 
 /// A client that connects with its first call.

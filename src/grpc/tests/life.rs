@@ -15,6 +15,7 @@ use tonic_health::pb::health_client::HealthClient;
 
 use super::create_site;
 use super::fakes::{FakeStore, connect, open, open_with, parts, settings};
+use crate::engine::audit::Access;
 use crate::engine::input::Command;
 use crate::engine::output::{Refusal, Reply};
 use crate::engine::query::Query;
@@ -33,6 +34,10 @@ impl Commands for Slow {
         self.asked.add_permits(1);
         self.released.acquire().await.expect("never closed").forget();
         Ok(Err(Refusal::AlreadyExists { kind: "site", id: "north".to_owned() }))
+    }
+
+    async fn record(&self, _access: Access) -> Result<Reply, Closed> {
+        Err(Closed)
     }
 
     async fn query(&self, _query: Query) -> Result<Reply, Closed> {

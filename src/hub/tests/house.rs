@@ -2,7 +2,7 @@
 
 use super::*;
 
-pub(super) struct House {
+pub(crate) struct House {
     pub(super) journal: Journal,
     pub(super) writer: Writer,
     pub(super) position: Position,
@@ -13,7 +13,7 @@ pub(super) struct House {
 }
 
 impl House {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = TempDir::new().unwrap();
         let opened = journal::open(&Settings::new(dir.path().join("journal"))).unwrap();
         let (hub, handle) = Hub::new(
@@ -53,6 +53,11 @@ impl House {
         let input = Input { received_at: now(), event };
         let entry = Entry { position: self.position, input, outputs };
         self.writer.commit(vec![Record::new(Arc::new(entry))]).unwrap();
+    }
+
+    /// The way in for watchers.
+    pub(crate) fn handle(&self) -> Handle {
+        self.hub.clone()
     }
 
     pub(super) fn watch(&self, filter: Filter, after: Option<OutputId>) -> Watch {

@@ -10,6 +10,7 @@ use super::*;
 use crate::clock::SystemClock;
 use crate::engine;
 use crate::engine::alerts::{Alert, AlertEvent, Phase, Trigger};
+use crate::engine::audit::{Digest, Head};
 use crate::engine::input::{Principal, Role, Sites};
 use crate::engine::output::Refusal;
 use crate::engine::query::{Query, Question};
@@ -259,6 +260,20 @@ fn followers_are_told_of_an_alert_that_this_engine_does_not_have() {
     let closed: Vec<_> = alerts(&batch).iter().map(|event| event.alert.id).collect();
     assert_eq!(closed, [unknown_alert().id]);
     assert!(alerts(&batch)[0].alert.is_over());
+}
+
+#[test]
+fn audit_events_go_on_from_where_followers_know_them() {
+    let Bench { mut line, .. } = bench(Duration::ZERO);
+    let head = Head { number: 7, digest: Digest([7; 32]) };
+    let mut elsewhere = State::default();
+    let set = Input { received_at: SystemClock.now(), event: Event::AuditHead(head) };
+    engine::apply(&mut elsewhere, &set, &mut Vec::new());
+    line.told = Told::of(&elsewhere);
+    let mut batch = Batch::default();
+    line.start(Settings::default(), &mut batch).unwrap();
+    assert_eq!(events(&batch).last(), Some(&&Event::AuditHead(head)));
+    assert_eq!(line.state.audit_head(), head);
 }
 
 #[test]

@@ -20,6 +20,7 @@ use super::{Address, reason};
 use crate::engine::input::Sites;
 use crate::position::MessageId;
 use crate::store::Settings;
+use crate::store::audit::{AuditPage, AuditQuery, ChainKey, StoredAuditEvent};
 use crate::store::buckets::{BucketsPage, BucketsQuery};
 use crate::store::history::{
     History, HistoryError, LatestQuery, ReadingsPage, ReadingsQuery, StoredReading, unavailable,
@@ -90,6 +91,18 @@ impl History for PostgresHistory {
         sites: Sites,
     ) -> Result<DeadLetter, HistoryError> {
         self.one_rejected(message, &sites).await
+    }
+
+    async fn list_audit_events(&self, query: AuditQuery) -> Result<AuditPage, HistoryError> {
+        self.audit_events(&query).await
+    }
+
+    async fn audit_chain(
+        &self,
+        after: ChainKey,
+        limit: u32,
+    ) -> Result<Vec<(ChainKey, StoredAuditEvent)>, HistoryError> {
+        self.chain(after, limit).await
     }
 }
 

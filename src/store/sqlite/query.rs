@@ -16,11 +16,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
-use super::{BUSY_WAIT, rejected};
+use super::{BUSY_WAIT, audit, rejected};
 use crate::clock::Timestamp;
 use crate::engine::input::Sites;
 use crate::position::MessageId;
 use crate::store::Settings;
+use crate::store::audit::{AuditPage, AuditQuery, ChainKey, Page as AuditPages, StoredAuditEvent};
 use crate::store::buckets::{BucketsPage, BucketsQuery, Scan};
 use crate::store::history::{
     History, HistoryError, LatestQuery, ReadingsPage, ReadingsQuery, StoredReading, page_of,
@@ -108,6 +109,22 @@ impl History for SqliteHistory {
     ) -> Result<DeadLetter, HistoryError> {
         let one = self.ask(move |connection| rejected::one(connection, message, &sites)).await;
         one.and_then(|(rows, redrives_stored)| dead_letter(rows, redrives_stored))
+    }
+
+    async fn list_audit_events(&self, query: AuditQuery) -> Result<AuditPage, HistoryError> {
+        let page = AuditPages::of(&query)?;
+        let ((rows, found), page) = self
+            .ask(move |connection| audit::list(connection, &query, &page).map(|rows| (rows, page)))
+            .await?;
+        Ok(page.filled(rows, found))
+    }
+
+    async fn audit_chain(
+        &self,
+        after: ChainKey,
+        limit: u32,
+    ) -> Result<Vec<(ChainKey, StoredAuditEvent)>, HistoryError> {
+        self.ask(move |connection| audit::chain(connection, after, limit)).await
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pulseward::clock::Timestamp;
+use pulseward::engine::audit::Origin;
 use pulseward::engine::input::{
     Action, Command, Encoding, Event, Input, Principal, Publish, Redrive, RefusedSpan, Role, Sites,
 };
@@ -96,7 +97,8 @@ fn redriven(
     };
     let principal =
         Principal { subject: "dora".to_owned(), role: Role::DeviceAdmin, sites: Sites::All };
-    let command = Command { principal, action: Action::Redrive(redrive) };
+    let origin = Origin { peer: "test".to_owned(), salt: [7; 16] };
+    let command = Command { principal, action: Action::Redrive(redrive), origin };
     let told = RedrivenMessage { message, number, accepted: 0, duplicate: 0, refused: 1 };
     let mut outputs = refusals;
     outputs.push(Output::Redriven(Box::new(told)));

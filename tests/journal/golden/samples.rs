@@ -2,6 +2,7 @@
 //! field.
 
 mod alerts;
+mod audit;
 mod rules;
 
 use std::time::Duration;
@@ -11,6 +12,7 @@ use pulseward::engine::alerts::{
     Alert, AlertEvent, AlertId, AlertKind, Condition, DecidingReading, Phase, Risk, ScoreSummary,
     Signal, Trigger,
 };
+use pulseward::engine::audit::Origin;
 use pulseward::engine::input::{
     Action, AlertAction, Command, Encoding, Event, Input, Intake, Link, NewBinding, Poisoned,
     Principal, ProfileOwner, Publish, Redrive, RefusedSpan, Replacement, Role, Schedule, Settings,
@@ -35,6 +37,7 @@ use pulseward::vitals::{
 use uuid::Uuid;
 
 use self::alerts::*;
+use self::audit::{access, audit_event, head, stranger};
 use self::rules::profile;
 use super::POSITION;
 
@@ -58,11 +61,15 @@ fn entry(event: Event, outputs: Vec<Output>) -> Entry {
     Entry { position: POSITION, input: Input { received_at: at(0), event }, outputs }
 }
 
+fn origin() -> Origin {
+    Origin { peer: "192.0.2.7:50122".to_owned(), salt: *b"0123456789abcdef" }
+}
+
 fn command(action: Action) -> Event {
     let subject = "nurse@example.org".to_owned();
     let sites = Sites::Only(vec![site()]);
     let principal = Principal { subject, role: Role::Clinician, sites };
-    Event::Command(Box::new(Command { principal, action }))
+    Event::Command(Box::new(Command { principal, action, origin: origin() }))
 }
 
 fn publish(encoding: Option<Encoding>, payload: &'static str) -> Event {
@@ -187,6 +194,9 @@ fn inputs() -> Vec<(&'static str, Entry)> {
         ("publish-plain", alone(publish(None, ""))),
         ("intake-held", alone(Event::Intake(Intake::Held))),
         ("intake-resumed", alone(Event::Intake(Intake::Resumed))),
+        ("access", alone(Event::Access(Box::new(access())))),
+        ("access-of-a-stranger", alone(Event::Access(Box::new(stranger())))),
+        ("audit-head", alone(Event::AuditHead(head()))),
         ("poisoned-publish", alone(poisoned(publish(Some(Encoding::Json), "{")))),
         (
             "poisoned-command",
@@ -394,6 +404,7 @@ fn outputs() -> Vec<(&'static str, Entry)> {
         ("alerts", led_to(alerts())),
         ("monitoring", led_to(monitoring())),
         ("device-sequences", led_to(vec![device_sequences()])),
+        ("audit", led_to(vec![Output::Audit(Box::new(audit_event()))])),
         ("reject", led_to(vec![Output::Reject(Box::new(reject))])),
         ("verdict", led_to(vec![Output::Verdict(Box::new(verdict))])),
     ]

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use pulseward::engine::alerts::AlertId;
+use pulseward::engine::audit::Origin;
 use pulseward::engine::input::{
     Action, AlertAction, Command, Event, NewBinding, Principal, ProfileOwner, Replacement, Role,
     Sites,
@@ -45,7 +46,8 @@ impl Ward {
 
     fn ask_as(&mut self, role: Role, sites: Sites, action: Action) {
         let principal = Principal { subject: format!("{role:?}").to_lowercase(), role, sites };
-        self.input(Event::Command(Box::new(Command { principal, action })));
+        let origin = Origin { peer: "test".to_owned(), salt: [7; 16] };
+        self.input(Event::Command(Box::new(Command { principal, action, origin })));
     }
 
     fn bind(&mut self, device: usize, patient: usize, from: Option<Micros>) {

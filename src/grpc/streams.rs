@@ -1,0 +1,136 @@
+//! Streams on record: one event when a stream is opened, one when it has ended.
+//!
+//! Promises: the first is durable before the client gets anything; the second is told whatever ends
+//! the stream, a client that just goes away included, for there is room kept for it from the
+//! beginning. A stream that outlives the door's draining, or a crash, has no second one.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+use tokio::sync::mpsc::{self, OwnedPermit, error::TrySendError};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Status};
+use tracing::warn;
+
+use super::calls::{Audited, Call, outcome_of};
+use super::commands::{Commands, Desk};
+use super::status;
+use crate::engine::audit::{Access, Outcome};
+
+/// Streams that are open at once, over all connections: each has room for its end. Beyond, another
+/// is refused.
+pub(super) const STREAMS_MAX: usize = 8192;
+/// Ends that are put on record at once: they share commits of the journal.
+const ENDS_AT_ONCE: usize = 256;
+
+/// Opens streams.
+#[derive(Clone)]
+pub(super) struct Streams {
+    desk: Desk,
+    ends: mpsc::Sender<Access>,
+}
+
+/// Where the ends of streams are put on record.
+pub(super) struct Ends {
+    desk: Desk,
+    ends: mpsc::Receiver<Access>,
+}
+
+/// The two ends of it.
+pub(super) fn channel(commands: Arc<dyn Commands>, streams_max: usize) -> (Streams, Ends) {
+    let desk = Desk::new(commands);
+    let (sender, receiver) = mpsc::channel(streams_max);
+    (Streams { desk: desk.clone(), ends: sender }, Ends { desk, ends: receiver })
+}
+
+impl Streams {
+    /// Begins a stream and puts it on record, or the refusal of it.
+    pub(super) async fn open<Q: Audited, S>(
+        &self,
+        request: Request<Q>,
+        begin: impl FnOnce(&Call, Q) -> Result<S, Status>,
+    ) -> Result<(S, Closing), Status> {
+        let (call, request) = Call::receive(request)?;
+        let begun = begin(&call, request).and_then(|stream| Ok((stream, self.reserve()?)));
+        match begun {
+            Ok((stream, permit)) => {
+                // Before the beginning is on record: a client may be gone by then.
+                let end = call.access(Outcome::Closed, String::new());
+                let mut closing = Closing(Some((permit, end)));
+                match self.desk.record(call.access(Outcome::Opened, String::new())).await {
+                    Ok(number) => closing.of(number),
+                    Err(refused) => return Err(closing.never_opened(refused)),
+                }
+                Ok((stream, closing))
+            }
+            Err(refused) => {
+                let (outcome, reason) = outcome_of(&refused);
+                self.desk.record(call.access(outcome, reason)).await?;
+                Err(refused)
+            }
+        }
+    }
+
+    fn reserve(&self) -> Result<OwnedPermit<Access>, Status> {
+        self.ends.clone().try_reserve_owned().map_err(|refused| match refused {
+            TrySendError::Full(sender) => status::too_many_streams(sender.max_capacity()),
+            TrySendError::Closed(_) => status::stopping(),
+        })
+    }
+}
+
+/// Tells of a stream's end when it is dropped.
+pub(super) struct Closing(Option<(OwnedPermit<Access>, Access)>);
+
+impl Closing {
+    /// Says by which event it was opened.
+    fn of(&mut self, number: u64) {
+        if let Some((_, end)) = &mut self.0 {
+            let text = &mut end.about.text;
+            let separator = if text.is_empty() { "" } else { ", " };
+            *text = format!("opened by event {number}{separator}{text}");
+        }
+    }
+
+    /// What was never opened has no end.
+    fn never_opened(mut self, refused: Status) -> Status {
+        self.0 = None;
+        refused
+    }
+
+    /// Says why the service ends the stream.
+    pub(super) fn because(&mut self, status: &Status) {
+        if let Some((_, end)) = &mut self.0 {
+            end.reason = status::reason_of(status);
+        }
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if let Some((permit, end)) = self.0.take() {
+            drop(permit.send(end));
+        }
+    }
+}
+
+impl Ends {
+    /// Puts ends on record until `stop`, and then those that have come by then; or until no stream
+    /// can begin or end any more.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        let Self { desk, mut ends } = self;
+        stream::poll_fn(|context| ends.poll_recv(context))
+            .take_until(stop.cancelled_owned())
+            .for_each_concurrent(ENDS_AT_ONCE, |end| put_on_record(&desk, end))
+            .await;
+        stream::iter(std::iter::from_fn(|| ends.try_recv().ok()))
+            .for_each_concurrent(ENDS_AT_ONCE, |end| put_on_record(&desk, end))
+            .await;
+    }
+}
+
+async fn put_on_record(desk: &Desk, end: Access) {
+    if let Err(status) = desk.record(end).await {
+        warn!(reason = status::reason_of(&status), "the end of a stream is not on record");
+    }
+}
