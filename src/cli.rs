@@ -24,7 +24,17 @@ pub enum Command {
         /// The configuration, a TOML file; docs/pulseward.toml shows every key.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+        /// Go on where rows are missing in the database for good. Needed once, after the database
+        /// was restored from a backup older than what the journal still has, or was replaced by an
+        /// empty one, or by one of an earlier data directory: the service then brings registry, open
+        /// alerts and devices' numbers in the database up to what it knows, notes in the table `gaps`
+        /// what is missing, and goes on with the oldest entry that it has. A database of other
+        /// patients is refused, and so is one that is ahead of the data directory.
+        #[arg(long)]
+        accept_gap: bool,
     },
+    /// Rebuild a lost data directory from the database; tells what it would do, unless --yes.
+    Restore(crate::restore::Options),
     /// Show the whole house in one process: broker, service and a simulated ward.
     #[cfg(feature = "demo")]
     Demo(crate::demo::Options),
@@ -62,6 +72,20 @@ mod tests {
         let serve = |arguments: &[&str]| Arguments::try_parse_from(arguments);
         assert!(serve(&["pulseward", "serve"]).is_err());
         assert!(serve(&["pulseward", "serve", "--config", "x.toml"]).is_ok());
+    }
+
+    #[test]
+    fn a_restore_says_what_from_and_changes_nothing_unless_told_so() {
+        let restore = |options: &[&str]| {
+            let arguments = ["pulseward", "restore", "--config", "x.toml"].iter().chain(options);
+            match Arguments::try_parse_from(arguments).map(|it| it.command) {
+                Ok(Command::Restore(options)) => Some(options.yes),
+                _ => None,
+            }
+        };
+        assert_eq!(restore(&[]), None);
+        assert_eq!(restore(&["--from-store"]), Some(false));
+        assert_eq!(restore(&["--from-store", "--yes"]), Some(true));
     }
 
     #[test]

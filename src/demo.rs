@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, LogLevel};
 use crate::service::Service;
+use crate::store::OnGap;
 use crate::telemetry::{self, Metrics};
 
 /// How long anything that should be immediate may take on a busy machine.
@@ -121,7 +122,8 @@ struct House {
 
 impl House {
     async fn start(config: &Config, metrics: Metrics) -> anyhow::Result<Self> {
-        let service = Service::build(config, metrics).await.context("starting the service")?;
+        let service =
+            Service::build(config, OnGap::Refuse, metrics).await.context("starting the service")?;
         let (addresses, readiness) = (service.addresses(), service.readiness());
         let stop = CancellationToken::new();
         let running = tokio::spawn(service.run(stop.clone()));

@@ -27,9 +27,11 @@ pub mod output;
 mod patient;
 mod poison;
 pub mod profile;
+pub mod projection;
 pub mod query;
 mod redrive;
 mod registry;
+pub mod restore;
 mod rules;
 pub mod snapshot;
 pub mod state;
@@ -89,6 +91,7 @@ fn dispatch(
         Event::Publish(publish) => receive(state, publish, now, outputs),
         Event::Reconcile(told) => reconcile::reconcile(state, told, now, outputs),
         Event::Command(command) => return Some(carry_out(state, command, now, outputs)),
+        Event::Restored(chunk) => restore::take(state, chunk, now, outputs),
         Event::Poisoned(poisoned) => return poison::refuse(state, poisoned, now, outputs),
         Event::Access(access) => return Some(audit::tell_access(state, access, now, outputs)),
         Event::AuditHead(head) => state.general.audit = *head,

@@ -51,6 +51,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub use self::checkpoint::{BlobKey, Blobs, Checkpoint};
+pub use self::directory::Contents;
 pub use self::disk::Shortage;
 pub use self::entry::Entry;
 pub use self::follower::Follower;
@@ -150,6 +151,21 @@ pub enum Error {
         dir: PathBuf,
         /// Its format.
         version: u32,
+    },
+    /// A journal was being rebuilt in the directory, and that was cut off.
+    #[error(
+        "a restore into {} was cut off: run `pulseward restore --from-store` again",
+        dir.display()
+    )]
+    Unfinished {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// A journal can't be rebuilt in a directory that holds one.
+    #[error("{} holds a journal: move it away first, nothing in it is touched", dir.display())]
+    InUse {
+        /// The directory.
+        dir: PathBuf,
     },
     /// The directory is another partition's.
     #[error("the journal in {} is of partition {}, not {}", dir.display(), found.0, expected.0)]
@@ -269,7 +285,38 @@ pub fn open(settings: &Settings) -> Result<Opened, Error> {
         return Err(Error::LimitTooSmall { max_bytes: settings.max_bytes });
     }
     let directory = Directory::open(&settings.dir)?;
-    let found = segments::open(&directory, settings);
+    open_in(directory, settings, None)
+}
+
+/// Begins a journal that is rebuilt from where the store stands, under a new id. It can't be opened
+/// before [`Journal::finish_restored`]; until then this may be called again, and begins anew.
+///
+/// Blocking.
+///
+/// # Errors
+/// [`Error::InUse`] if the directory holds a journal, and those of [`open`].
+pub fn begin_restored(settings: &Settings, from: Cursor) -> Result<Opened, Error> {
+    if settings.max_bytes < Settings::MAX_BYTES_MIN {
+        return Err(Error::LimitTooSmall { max_bytes: settings.max_bytes });
+    }
+    let directory = Directory::begin_restored(&settings.dir)?;
+    open_in(directory, settings, Some(from))
+}
+
+/// What is in a directory that may be a journal's.
+///
+/// # Errors
+/// [`Error::NotAJournal`] if that is something else, [`Error::Newer`], or what the disk said.
+pub fn contents(dir: &Path) -> Result<Contents, Error> {
+    directory::contents(dir)
+}
+
+fn open_in(
+    directory: Directory,
+    settings: &Settings,
+    restored_from: Option<Cursor>,
+) -> Result<Opened, Error> {
+    let found = segments::open(&directory, settings, restored_from);
     let found = found.map_err(|error| name_want_of_space(error, &settings.dir))?;
     Ok(assemble(settings, found, Some(directory)))
 }
@@ -287,14 +334,15 @@ fn name_want_of_space(error: Error, dir: &Path) -> Error {
 
 /// Builds a journal on any storage.
 fn assemble(settings: &Settings, found: Found, directory: Option<Directory>) -> Opened {
-    let Found { storage, reader, journal_id, last, checkpoint } = found;
+    let Found { storage, reader, journal_id, restored_from, last, checkpoint } = found;
     let (progress, seen) = watch::channel(last);
     let shared = Arc::new(Shared {
         id: journal_id,
+        restored_from,
         partition: settings.partition,
         reader,
         window: Mutex::new(Window::new(last, settings.memory_bytes)),
-        _directory: directory,
+        directory,
     });
     let checkpointed = checkpoint.as_ref().map_or(Position::START, |found| found.position);
     let writer = Writer::new(settings, storage, Arc::clone(&shared), progress, checkpointed);
@@ -304,12 +352,13 @@ fn assemble(settings: &Settings, found: Found, directory: Option<Directory>) -> 
 /// What the writer, the readers and every follower share.
 struct Shared {
     id: JournalId,
+    restored_from: Option<Cursor>,
     partition: Partition,
     reader: Box<dyn Reader>,
     /// The newest entries. Held for the copying of pointers only, never over a read or an await.
     window: Mutex<Window>,
     /// Declared last: the lock outlives the storage that it protects.
-    _directory: Option<Directory>,
+    directory: Option<Directory>,
 }
 
 impl Shared {
@@ -365,6 +414,20 @@ impl Journal {
     #[must_use]
     pub fn partition(&self) -> Partition {
         self.shared.partition
+    }
+
+    /// Where the store stood when this journal was rebuilt from it, if it was.
+    #[must_use]
+    pub fn restored_from(&self) -> Option<Cursor> {
+        self.shared.restored_from
+    }
+
+    /// Everything that it was rebuilt from stands in it: from here on it may be opened.
+    ///
+    /// # Errors
+    /// [`Error::Directory`] if the disk fails.
+    pub fn finish_restored(&self) -> Result<(), Error> {
+        self.shared.directory.as_ref().map_or(Ok(()), Directory::finish_restored)
     }
 
     /// The oldest entry that is kept; the one to come if there is none.

@@ -29,7 +29,7 @@
 //! - [`grpc`], [`http`]: the doors
 //! - [`enroll`], [`profile_file`], [`profile_admin`]: wards and alarm profiles as people write them,
 //!   and the commands for them
-//! - [`rejected_admin`]: the commands for what was refused
+//! - [`rejected_admin`], [`restore`]: the commands for what was refused, and for what was lost
 //! - [`audit_admin`]: the command that verifies who did what
 //! - [`config`], [`telemetry`], [`readiness`], [`cli`]: what surrounds them
 //! - [`service`]: the composition root, the only one who knows everyone
@@ -78,6 +78,7 @@ pub mod profile_file;
 pub mod proto;
 pub mod readiness;
 pub mod rejected_admin;
+pub mod restore;
 pub mod service;
 pub mod store;
 pub mod telemetry;

@@ -13,8 +13,11 @@ use clap::Parser as _;
 use pulseward::cli::{Arguments, Command};
 use pulseward::config::{self, Config};
 use pulseward::service::{self, Service};
+use pulseward::store::OnGap;
 use pulseward::telemetry::Metrics;
-use pulseward::{audit_admin, enroll, profile_admin, profile_file, rejected_admin, telemetry};
+use pulseward::{
+    audit_admin, enroll, profile_admin, profile_file, rejected_admin, restore, telemetry,
+};
 use tokio_util::sync::CancellationToken;
 
 /// As clap's own for wrong arguments.
@@ -22,7 +25,13 @@ const WRONG_CONFIGURATION: u8 = 2;
 
 fn main() -> ExitCode {
     let ended = match Arguments::parse().command {
-        Command::Serve { config } => with_config(&config, serve),
+        Command::Serve { config, accept_gap } => {
+            let on_gap = if accept_gap { OnGap::Accept } else { OnGap::Refuse };
+            with_config(&config, |config| serve(config, on_gap))
+        }
+        Command::Restore(options) => {
+            with_config(&options.config, |config| restore(&options, &config))
+        }
         #[cfg(feature = "demo")]
         Command::Demo(options) => demo(options).map(|()| ExitCode::SUCCESS),
         Command::CheckConfig { file } => with_config(&file, print_config),
@@ -150,18 +159,28 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     builder.enable_all().build().context("can't start the runtime")
 }
 
-fn serve(config: Config) -> anyhow::Result<()> {
+/// It waits for disk and database by turns, and so has this thread for itself.
+fn restore(options: &restore::Options, config: &Config) -> anyhow::Result<()> {
+    telemetry::install_log(&config.log)?;
+    let (journal, store) = service::for_restore(config)?;
+    let runtime = runtime()?;
+    let handle = runtime.handle().clone();
+    restore::run(options, &journal, &store, handle, &mut std::io::stdout())?;
+    Ok(())
+}
+
+fn serve(config: Config, on_gap: OnGap) -> anyhow::Result<()> {
     telemetry::install_log(&config.log)?;
     let metrics = telemetry::install_metrics()?;
     let runtime = runtime()?;
-    let served = runtime.block_on(run(&config, metrics));
+    let served = runtime.block_on(run(&config, on_gap, metrics));
     // Only a start that was cut short leaves something behind that still runs: it reads the
     // journal, and nobody waits for it.
     runtime.shutdown_background();
     served
 }
 
-async fn run(config: &Config, metrics: Metrics) -> anyhow::Result<()> {
+async fn run(config: &Config, on_gap: OnGap, metrics: Metrics) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let signal = service::stop_at_signal(stop.clone());
     tokio::pin!(signal);
@@ -169,7 +188,7 @@ async fn run(config: &Config, metrics: Metrics) -> anyhow::Result<()> {
     let service = tokio::select! {
         biased;
         signal = &mut signal => return Ok(signal?),
-        service = Service::build(config, metrics) => service?,
+        service = Service::build(config, on_gap, metrics) => service?,
     };
     let service = service.run(stop);
     tokio::pin!(service);

@@ -14,6 +14,8 @@ use tokio::sync::watch;
 pub enum State {
     /// It does what it should.
     Ready,
+    /// It does what it should, and something about it is to be known.
+    Noted(String),
     /// It does less than it should, for this reason; the service goes on.
     Degraded(String),
     /// It does not do what the service is for, for this reason.
@@ -31,7 +33,7 @@ impl State {
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Ready => "ready",
+            Self::Ready | Self::Noted(_) => "ready",
             Self::Degraded(_) => "degraded",
             Self::NotReady(_) => "not ready",
         }
@@ -42,7 +44,7 @@ impl State {
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::Ready => None,
-            Self::Degraded(reason) | Self::NotReady(reason) => Some(reason),
+            Self::Noted(reason) | Self::Degraded(reason) | Self::NotReady(reason) => Some(reason),
         }
     }
 }
@@ -121,6 +123,11 @@ impl Part {
         self.set(State::Ready);
     }
 
+    /// It does what it should, and this is to be known about it.
+    pub fn noted(&self, note: impl Into<String>) {
+        self.set(State::Noted(note.into()));
+    }
+
     /// It does less than it should; the service goes on.
     pub fn degraded(&self, reason: impl Into<String>) {
         self.set(State::Degraded(reason.into()));
@@ -164,6 +171,9 @@ mod tests {
         let (journal, store) = (readiness.register("journal"), readiness.register("store"));
         journal.ready();
         assert!(!readiness.is_ready(), "while one part starts");
+        store.noted("rows are missing");
+        assert!(readiness.is_ready(), "with a note");
+        assert_eq!(readiness.parts()[1].1.name(), "ready");
         store.degraded("the database is away");
         assert!(readiness.is_ready(), "a degraded part does not stop the service");
         journal.not_ready("the disk is full");

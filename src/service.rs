@@ -13,6 +13,7 @@
 
 mod error;
 mod feeds;
+mod gaps;
 mod monitor;
 mod settings;
 mod signals;
@@ -29,7 +30,7 @@ use tracing::{error, info};
 pub use self::error::Error;
 use self::feeds::{Desk, VerdictFeed};
 use self::monitor::Monitor;
-pub use self::settings::{check, store_settings};
+pub use self::settings::{check, for_restore, store_settings};
 pub use self::signals::stop_at_signal;
 use self::tally::Tally;
 use crate::clock::{Clock, SystemClock};
@@ -39,6 +40,7 @@ use crate::mqtt::publisher::{self, Publisher};
 use crate::mqtt::session::Session;
 use crate::partition::{self, Backlog, Guard, Inlets, Partition, Quarantine, Surroundings, Work};
 use crate::readiness::{Part, Readiness};
+use crate::store::OnGap;
 use crate::telemetry::Metrics;
 use crate::{grpc, http, journal, store};
 
@@ -74,20 +76,23 @@ pub struct Addresses {
 }
 
 impl Service {
-    /// Opens the journal, recovers the state, takes the addresses and wires the stages. Must be
-    /// called within a Tokio runtime.
+    /// Opens the journal, recovers the state, takes the addresses and wires the stages. Where
+    /// database and journal do not fit, `on_gap` says what to do. Must be called within a Tokio
+    /// runtime.
     ///
     /// # Errors
     /// [`Error`]: nothing runs then, and nothing has changed.
-    pub async fn build(config: &Config, metrics: Metrics) -> Result<Self, Error> {
+    pub async fn build(config: &Config, on_gap: OnGap, metrics: Metrics) -> Result<Self, Error> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let stopping = CancellationToken::new();
         let readiness = Readiness::new();
         let mqtt = settings::mqtt(&config.mqtt, &config.ingest)?;
-        let store = settings::store(&config.store)?;
+        let mut store = settings::store(&config.store)?;
+        store.on_gap = on_gap;
 
         let (opened, recovered) = recover(settings::journal(&config.journal)).await?;
         let journal = opened.journal;
+        let (recovered, gap) = gaps::mind(&store, &journal, recovered).await?;
         let standing = hub::Snapshot {
             alerts: recovered.open_alerts().cloned().collect(),
             patients: recovered.state.monitoring().map(Arc::new).collect(),
@@ -98,7 +103,7 @@ impl Service {
             Hub::new(&journal, at, standing, Arc::clone(&backlog), Arc::clone(&clock))?;
 
         let history = store::open_history(&store);
-        let store = store::Writer::new(store, journal.clone(), SystemClock);
+        let store = store::Writer::new(store, journal.clone(), SystemClock).behind(gap);
         let maintenance = store.maintenance();
         let part = readiness.register("service");
         let monitor = Monitor::new(

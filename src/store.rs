@@ -14,9 +14,10 @@
 //! A row that the database can't hold is set aside and blocks nobody: the module `refused` tells
 //! how, and what operators can do. [`Maintenance`] runs beside the writer: it keeps the buckets of
 //! `readings_1min` and `readings_1h`, makes partitions ahead, and deletes what is older than its
-//! retention.
+//! retention. Where a database does not fit the journal, a person decides: [`accept_gap`] goes on
+//! after a gap, and [`restore`] reads what a lost data directory is rebuilt from.
 //!
-//! Deliberately absent: going on after a gap. TLS to Postgres is not spoken yet, so a URL that
+//! Deliberately absent: TLS to Postgres is not spoken yet, so a URL that
 //! demands it is refused instead of being obeyed by half.
 
 mod aggregate;
@@ -30,12 +31,15 @@ mod cursor;
 mod database;
 mod follower;
 mod history;
+mod ledger;
+mod lineage;
 mod maintenance;
 mod migration;
 mod page;
 mod postgres;
 mod refused;
 mod rejected;
+pub mod restore;
 mod row;
 mod settings;
 mod sqlite;
@@ -51,6 +55,8 @@ pub use history::{
     History, HistoryError, LatestQuery, PAGE_SIZE_MAX, ReadingsPage, ReadingsQuery, StoredReading,
     open_history,
 };
+pub use ledger::LedgerError;
+pub use lineage::{Gap, GapReason, accept_gap};
 pub use maintenance::{Failing, Maintenance, MaintenanceState, Task, TaskState};
 pub use rejected::{
     DeadLetter, REJECTED_PAGE_SIZE_MAX, RejectedMessage, RejectedPage, RejectedQuery, StoredRefusal,
@@ -70,7 +76,8 @@ pub enum Error {
     /// The database was written from another history.
     #[error(
         "the database holds rows of journal {database}, but the data directory is journal \
-         {journal}: set [store] url to the database of this data directory, or to an empty one"
+         {journal}: set [store] url to the database of this data directory, or to an empty one; if \
+         both are of the same service, start it once with --accept-gap"
     )]
     ForeignJournal {
         /// Whose rows the database holds.
@@ -81,7 +88,8 @@ pub enum Error {
     /// The database has rows of entries that the journal does not have.
     #[error(
         "the database stands at entry {cursor} of journal {journal}, which ends at {last}: an \
-         older copy of the data directory was put back; use the newer one, or an empty database"
+         older copy of the data directory was put back; use the newer one, or move this one away \
+         and run `pulseward restore --from-store`"
     )]
     CursorAhead {
         /// The journal.
@@ -94,7 +102,8 @@ pub enum Error {
     /// The journal no longer has the entries that the database needs next.
     #[error(
         "the database stands at entry {cursor} of journal {journal}, which begins at {first}: the \
-         entries between are gone; restore a newer copy of the database"
+         entries between are gone; restore a newer copy of the database, or start the service once \
+         with --accept-gap, which notes what is missing and goes on"
     )]
     CursorBehind {
         /// The journal.
@@ -103,6 +112,22 @@ pub enum Error {
         cursor: Position,
         /// The journal's first entry.
         first: Position,
+    },
+    /// Keys of the database name others than those of the journal.
+    #[error(
+        "the database (journal {}) and the data directory (journal {journal}) know different \
+         people under the same keys: {conflict}. Rows of one would be taken for rows of the other: \
+         set [store] url to the database of this data directory, or to an empty one; or move the \
+         data directory away and run `pulseward restore --from-store`",
+        .database.map_or_else(|| "none".to_owned(), |id| id.to_string())
+    )]
+    KeysDiffer {
+        /// Whose rows the database holds, if it has a cursor.
+        database: Option<JournalId>,
+        /// The journal that was to be written.
+        journal: JournalId,
+        /// The first difference.
+        conflict: String,
     },
     /// The schema was made by a version of the service that this one doesn't know.
     #[error(

@@ -23,6 +23,7 @@ use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
 use pulseward::config::Config;
 use pulseward::service::Service;
+use pulseward::store::OnGap;
 use pulseward::telemetry::install_metrics;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Endpoint;
@@ -51,7 +52,7 @@ async fn main() -> Result<()> {
         home.path().join("journal"),
     );
     let config = Config::parse("the benchmark's configuration", &text, [])?;
-    let service = Service::build(&config, install_metrics()?).await?;
+    let service = Service::build(&config, OnGap::Refuse, install_metrics()?).await?;
     let address = service.addresses().grpc;
     let stop = CancellationToken::new();
     let running = tokio::spawn(service.run(stop.clone()));

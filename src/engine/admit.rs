@@ -30,10 +30,11 @@ use serde::{Deserialize, Serialize};
 use self::account::Account;
 use self::place::Placing;
 pub(super) use self::place::is_final;
+pub use self::sequences::{InvalidNumbers, check_packed};
 use self::take::Wearing;
 pub(super) use self::unnumbered::digest;
 use super::decode::Batch;
-use super::output::{BindingRow, DeviceRow, Output, RejectReason};
+use super::output::{BindingRow, DeviceNumbers, DeviceRow, Output, RejectReason};
 use super::state::State;
 use super::status::DeviceState;
 use crate::clock::Timestamp;
@@ -84,6 +85,12 @@ impl Device {
         self.bindings.last().filter(|binding| binding.until.is_none())
     }
 
+    /// What has come from it.
+    pub(super) fn numbers(&self) -> DeviceNumbers {
+        let packed = self.account.sequences().to_packed();
+        DeviceNumbers { device: self.row.key, newest: self.newest, packed }
+    }
+
     /// The gateway in front of it, as far as is known.
     pub(super) const fn gateway(&self) -> Option<DeviceKey> {
         self.state.gateway
@@ -130,7 +137,7 @@ pub(super) fn admit(
     outputs: &mut Vec<Output>,
 ) -> Tally {
     let mode = arriving.batch.mode;
-    let Placing { placed, tally, told } = place::place_all(state, device, arriving, now);
+    let Placing { placed, tally, told, numbers } = place::place_all(state, device, arriving, now);
     for run in placed.chunk_by(|one, other| one.binding == other.binding) {
         let wearing = Wearing::of(state, device, run[0].binding, mode);
         state.with_patient(wearing.patient, now, outputs, |patient, cx| {
@@ -138,7 +145,15 @@ pub(super) fn admit(
         });
     }
     outputs.extend(told.map(|told| Output::DeviceSequences(Box::new(told))));
+    outputs.extend(numbers.map(Output::DeviceNumbers));
     tally
+}
+
+/// An alert that tells of a device's clock was rebuilt.
+pub(super) fn restore_clock_fault(state: &mut State, device: DeviceKey) {
+    if let Some(row) = state.devices.get_mut(device.index()) {
+        row.state.restore_clock_fault();
+    }
 }
 
 /// A message of a device that is no batch, or that could not be read.

@@ -307,6 +307,8 @@ pub enum Trigger {
     Ingest,
     /// It stands for, or is covered by, another alert.
     Grouping,
+    /// The data directory was lost, and the alert rebuilt from the store.
+    Restored,
 }
 
 impl Trigger {
@@ -324,6 +326,7 @@ impl Trigger {
             Self::DeviceStatus => "device_status",
             Self::Ingest => "ingest",
             Self::Grouping => "grouping",
+            Self::Restored => "restored",
         }
     }
 }

@@ -13,6 +13,7 @@ use super::alerts::{Alert, AlertId};
 use super::audit::{Access, Head, Origin};
 use super::output::RejectReason;
 use super::profile::{Eligibility, Profile};
+use super::restore::Chunk;
 use crate::clock::Timestamp;
 use crate::position::MessageId;
 use crate::vitals::{DeviceId, PatientId, SiteId, Vital};
@@ -56,6 +57,9 @@ pub enum Event {
     /// The engine that replayed the journal tells otherwise of who did what than the one that wrote
     /// it: this is where the chain of audit events ends that followers know.
     AuditHead(Head),
+    /// A part of what the store held when the journal before this one was lost. Such inputs come
+    /// before every other.
+    Restored(Box<Chunk>),
 }
 
 impl Event {
@@ -74,6 +78,7 @@ impl Event {
             Self::Intake(_) => "intake",
             Self::Access(_) => "access",
             Self::AuditHead(_) => "audit_head",
+            Self::Restored(_) => "restored",
         }
     }
 

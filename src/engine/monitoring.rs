@@ -21,6 +21,11 @@ impl Monitoring {
     pub(super) const fn new(since: Timestamp) -> Self {
         Self { state: MonitoringState::NoDevice, since }
     }
+
+    /// As it was told last.
+    pub(super) const fn restored(state: MonitoringState, since: Timestamp) -> Self {
+        Self { state, since }
+    }
 }
 
 /// Brings the state in line with what makes it, and says so if it changed.

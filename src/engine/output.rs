@@ -42,6 +42,8 @@ pub enum Output {
     Redriven(Box<RedrivenMessage>),
     /// Where the account of a device's intake stands.
     DeviceSequences(Box<DeviceSequences>),
+    /// What has come from a device, exactly.
+    DeviceNumbers(DeviceNumbers),
     /// Somebody read or changed something, or tried to.
     Audit(Box<AuditEvent>),
 }
@@ -143,6 +145,20 @@ pub struct DeviceSequences {
     pub clock_skew_ms: Option<i32>,
 }
 
+/// What has come from a device, exactly as a duplicate is told by it. Told with every message that
+/// changed it, so that who holds the readings also holds what they were admitted by: a state that is
+/// rebuilt from the store admits none of them twice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceNumbers {
+    /// Which device.
+    pub device: DeviceKey,
+    /// When the newest reading admitted from it was measured; no binding may reach behind that.
+    pub newest: Option<Timestamp>,
+    /// Its boots, marks and gaps, packed; begins with the version of that form. Empty if it keeps
+    /// no numbers.
+    pub packed: Bytes,
+}
+
 /// How much of what came from a device, since it was enrolled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IntakeCounts {
@@ -241,6 +257,20 @@ impl MonitoringState {
             Self::NoDevice => "no_device",
             Self::NoData => "no_data",
         }
+    }
+
+    /// The state of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        let all = [
+            Self::Monitored,
+            Self::Partial,
+            Self::Paused,
+            Self::LimitsOff,
+            Self::NoDevice,
+            Self::NoData,
+        ];
+        all.into_iter().find(|state| state.name() == name)
     }
 }
 

@@ -182,6 +182,15 @@ impl Channel {
         (self.interval_micros != 0).then(|| Duration::from_micros(self.interval_micros))
     }
 
+    /// What was measured on it last, of a state that was rebuilt: older readings are late, and a
+    /// value that was judged is known. Nothing says that it still comes.
+    pub(super) fn restore(&mut self, newest: Timestamp, judged: Option<Quantity>) {
+        self.newest = newest;
+        if let Some(value) = judged {
+            (self.judged_at, self.value) = (newest, value);
+        }
+    }
+
     /// The sample before the next, if nothing has broken the chain since.
     pub(super) fn previous(&self) -> Option<Timestamp> {
         (!self.is_broken).then_some(self.judged_at)

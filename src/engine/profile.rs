@@ -384,6 +384,12 @@ impl VersionedProfile {
     #[must_use]
     pub fn succeeding(before: Option<&Self>, profile: Profile) -> Self {
         let version = before.map_or(0, |before| before.version) + 1;
+        Self::succeeding_as(version, before, profile)
+    }
+
+    /// The same as this version: those between may be unknown.
+    #[must_use]
+    pub fn succeeding_as(version: u32, before: Option<&Self>, profile: Profile) -> Self {
         let unchanged = |rule: &Rule| {
             let before = before?;
             let index = before.profile.rules.iter().position(|earlier| earlier == rule)?;

@@ -62,6 +62,16 @@ pub(super) struct Redrives {
 }
 
 impl Redrives {
+    /// So many, of which the store knows every one.
+    pub(super) fn restored(count: u64, now: Timestamp) -> Self {
+        Self { count, forgotten_at: (count > 0).then_some(now), ..Self::default() }
+    }
+
+    /// How many there were.
+    pub(super) const fn count(&self) -> u64 {
+        self.count
+    }
+
     /// Refuses a message that was sent through before, or of which that can't be told.
     fn check(&self, redrive: &Redrive) -> Result<(), Refusal> {
         if self.last.iter().any(|(message, _)| *message == redrive.message) {

@@ -319,7 +319,7 @@ fn put_profile(
     Ok(RegistryChange::Profile(row))
 }
 
-fn held_profile(state: &mut State, scope: Scope) -> &mut Option<Box<VersionedProfile>> {
+pub(super) fn held_profile(state: &mut State, scope: Scope) -> &mut Option<Box<VersionedProfile>> {
     let found = "the scope was just made from what exists";
     match scope {
         Scope::Default => &mut state.general.profile,

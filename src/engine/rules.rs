@@ -13,6 +13,7 @@ pub(super) mod baseline;
 pub(super) mod history;
 mod limit;
 pub(super) mod news2;
+pub(super) mod restored;
 pub(super) mod score;
 pub(super) mod silence;
 mod slices;

@@ -103,6 +103,11 @@ fn check_clock(status: decode::Status, now: Timestamp) -> Result<decode::Status,
 }
 
 impl DeviceState {
+    /// An alert that tells so was rebuilt: it ends with the first message that tells otherwise.
+    pub(super) const fn restore_clock_fault(&mut self) {
+        self.is_clock_off = true;
+    }
+
     const fn is_offline(&self) -> bool {
         self.lost_at.is_some()
     }

@@ -13,6 +13,7 @@ mod poison;
 mod properties;
 mod redrive;
 mod registry;
+mod restored;
 mod rules;
 mod sequences;
 mod status;

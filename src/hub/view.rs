@@ -55,6 +55,7 @@ impl Change {
             | Output::Verdict(_)
             | Output::Redriven(_)
             | Output::DeviceSequences(_)
+            | Output::DeviceNumbers(_)
             | Output::Audit(_) => None,
         }
     }

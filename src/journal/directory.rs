@@ -1,7 +1,9 @@
 //! The journal's directory: private, locked, and marked with what it is.
 //!
 //! The marker is a line of text in the file `format`, readable by people and by every later
-//! version. The lock is the operating system's, on the file `lock`: it ends with the process,
+//! version. A directory in which a journal is being rebuilt holds the file `restoring` from before the
+//! first entry until after the last: one that still has it is not used, and may be begun again. The
+//! lock is the operating system's, on the file `lock`: it ends with the process,
 //! however that ends. A directory that holds anything else is left untouched.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -15,7 +17,19 @@ const MARKER: &str = "format";
 const MARKER_DRAFT: &str = "format.new";
 const MARKER_KIND: &str = "pulseward-journal";
 const MARKER_VERSION: u32 = 1;
+const RESTORING: &str = "restoring";
 const STORAGE: &str = "fjall";
+
+/// What is in a directory that may be a journal's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contents {
+    /// Nothing, or no directory.
+    Nothing,
+    /// A journal whose rebuilding was cut off.
+    Unfinished,
+    /// A journal.
+    Journal,
+}
 
 /// A locked journal directory.
 pub(super) struct Directory {
@@ -27,14 +41,56 @@ pub(super) struct Directory {
 impl Directory {
     /// Makes or checks the directory and locks it.
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
+        if contents(path)? == Contents::Unfinished {
+            return Err(Error::Unfinished { dir: path.to_owned() });
+        }
+        let directory = Self::locked(path)?;
+        directory.mark()?;
+        Ok(directory)
+    }
+
+    /// Makes the directory, or takes one in which a journal was being rebuilt, and begins anew in
+    /// it. One that holds a journal is refused and left untouched.
+    pub(super) fn begin_restored(path: &Path) -> Result<Self, Error> {
+        let directory = Self::locked(path)?;
+        if contents(path)? == Contents::Journal {
+            return Err(Error::InUse { dir: path.to_owned() });
+        }
+        directory.begin_anew().map_err(failed("preparing", path))?;
+        directory.mark()?;
+        Ok(directory)
+    }
+
+    /// The journal is rebuilt: from here on it is one like any other.
+    pub(super) fn finish_restored(&self) -> Result<(), Error> {
+        let path = self.path.join(RESTORING);
+        let finished = fs::remove_file(&path).and_then(|()| sync(&self.path));
+        finished.map_err(failed("removing", &path))
+    }
+
+    fn locked(path: &Path) -> Result<Self, Error> {
         create_private(path).map_err(failed("creating", path))?;
         read_marker(path)?;
         restrict(path).map_err(failed("setting the mode of", path))?;
         let lock = lock(path)?;
-        if !read_marker(path)? {
-            write_marker(path).map_err(failed("marking", path))?;
-        }
         Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    fn mark(&self) -> Result<(), Error> {
+        if !read_marker(&self.path)? {
+            write_marker(&self.path).map_err(failed("marking", &self.path))?;
+        }
+        Ok(())
+    }
+
+    /// Says first that what follows is unfinished, so that nothing but a rest of that is removed.
+    fn begin_anew(&self) -> io::Result<()> {
+        File::create(self.path.join(RESTORING))?.sync_all()?;
+        sync(&self.path)?;
+        match fs::remove_dir_all(self.storage()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => sync(&self.path),
+        }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -44,6 +100,21 @@ impl Directory {
     /// Where the storage engine has its files.
     pub(super) fn storage(&self) -> PathBuf {
         self.path.join(STORAGE)
+    }
+}
+
+/// What is in `dir`.
+pub(super) fn contents(dir: &Path) -> Result<Contents, Error> {
+    if !dir.is_dir() {
+        return Ok(Contents::Nothing);
+    }
+    let is_marked = read_marker(dir)?;
+    if dir.join(RESTORING).exists() {
+        Ok(Contents::Unfinished)
+    } else if is_marked {
+        Ok(Contents::Journal)
+    } else {
+        Ok(Contents::Nothing)
     }
 }
 
@@ -135,7 +206,7 @@ fn check_marker(dir: &Path, text: &str) -> Result<(), Error> {
 fn is_unused(dir: &Path) -> io::Result<bool> {
     for found in fs::read_dir(dir)? {
         let name = found?.file_name();
-        if name != LOCK && name != MARKER_DRAFT {
+        if name != LOCK && name != MARKER_DRAFT && name != RESTORING {
             return Ok(false);
         }
     }
@@ -226,6 +297,25 @@ mod tests {
         assert!(matches!(Directory::open(&dir), Err(Error::Newer { version: 2, .. })));
         fs::write(dir.join(MARKER), "something else\n").expect("written");
         assert!(matches!(Directory::open(&dir), Err(Error::NotAJournal { .. })));
+    }
+
+    #[test]
+    fn a_journal_that_is_being_rebuilt_is_not_used_before_it_is_whole() {
+        let (_parent, dir) = fresh();
+        assert_eq!(contents(&dir).expect("nothing there"), Contents::Nothing);
+        let first = Directory::begin_restored(&dir).expect("begun");
+        fs::create_dir_all(first.storage()).expect("made");
+        fs::write(first.storage().join("half"), "").expect("written");
+        drop(first);
+        assert_eq!(contents(&dir).expect("cut off"), Contents::Unfinished);
+        assert!(matches!(Directory::open(&dir), Err(Error::Unfinished { .. })));
+        let again = Directory::begin_restored(&dir).expect("begun again");
+        assert!(!again.storage().exists(), "what was cut off is gone");
+        again.finish_restored().expect("finished");
+        drop(again);
+        assert_eq!(contents(&dir).expect("whole"), Contents::Journal);
+        assert!(matches!(Directory::begin_restored(&dir), Err(Error::InUse { .. })));
+        Directory::open(&dir).expect("a journal like any other");
     }
 
     #[test]

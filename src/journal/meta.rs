@@ -4,7 +4,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::position::{JournalId, Partition, Position};
+use crate::position::{Cursor, JournalId, Partition, Position};
 
 /// What a directory is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +13,8 @@ pub(super) struct Identity {
     pub(super) journal_id: JournalId,
     /// Whose it is.
     pub(super) partition: Partition,
+    /// What it was rebuilt from, if a journal was lost before it: where the store stood.
+    pub(super) restored_from: Option<Cursor>,
 }
 
 /// That a checkpoint is complete.
@@ -100,9 +102,14 @@ mod tests {
     fn released_records_decode_and_encode_to_their_golden_bytes() {
         let journal_id =
             JournalId(uuid::Uuid::from_u128(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef));
+        let identity = Identity { journal_id, partition: Partition(300), restored_from: None };
+        check(&identity, include_bytes!("../../tests/fixtures/journal/identity.v1.bin"));
+        let lost = JournalId(uuid::Uuid::from_u128(0xfedc_ba98_7654_3210_fedc_ba98_7654_3210));
+        let (partition, position) = (Partition(300), Position(1_234_567));
+        let restored_from = Some(Cursor { journal_id: lost, partition, position });
         check(
-            &Identity { journal_id, partition: Partition(300) },
-            include_bytes!("../../tests/fixtures/journal/identity.v1.bin"),
+            &Identity { restored_from, ..identity },
+            include_bytes!("../../tests/fixtures/journal/identity-restored.v1.bin"),
         );
         check(
             &CheckpointMark { position: Position(1_234_567), generation: 300 },

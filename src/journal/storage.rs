@@ -17,7 +17,7 @@ use bytes::Bytes;
 pub(super) use self::space::{Space, available, is_for_want_of_space};
 use super::checkpoint::{Checkpoint, Piece};
 use crate::clock::Timestamp;
-use crate::position::{JournalId, Position};
+use crate::position::{Cursor, JournalId, Position};
 
 /// What went wrong in a storage, for people.
 pub(super) type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -46,6 +46,7 @@ pub(super) struct Found {
     pub(super) storage: Box<dyn Storage>,
     pub(super) reader: Box<dyn Reader>,
     pub(super) journal_id: JournalId,
+    pub(super) restored_from: Option<Cursor>,
     pub(super) last: Position,
     pub(super) checkpoint: Option<Checkpoint>,
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::partition::Backlog;
 use crate::position::Position;
 use crate::readiness::{Part, Readiness};
-use crate::store::{Link, MaintenanceState, State};
+use crate::store::{Gap, GapReason, Link, MaintenanceState, State};
 
 /// How often the partition's backlog is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -114,7 +114,10 @@ impl Monitor {
                 "the database has refused {} rows since the start, see refused_rows",
                 state.rows_refused
             )),
-            Link::Connected => self.store_part.ready(),
+            Link::Connected => match state.gap {
+                Some(gap) => self.store_part.noted(note_of(&gap)),
+                None => self.store_part.ready(),
+            },
             Link::Away { since, reason } => {
                 self.store_part.degraded(format!("away since {since}: {reason}"));
             }
@@ -134,4 +137,15 @@ impl Monitor {
             Some(problem) => self.maintenance_part.degraded(problem),
         }
     }
+}
+
+/// A gap, for people; it is told until the service is started anew, and stays in the database.
+fn note_of(gap: &Gap) -> String {
+    let missing = match gap.reason {
+        GapReason::AgedOut => "rows of entries that are gone",
+        GapReason::OtherJournal => "rows between this journal and the one before",
+    };
+    let time = |time: Option<Timestamp>| time.map_or("?".to_owned(), |time| time.to_string());
+    let (from, until) = (time(gap.missing_from), time(gap.missing_until));
+    format!("a gap was accepted: {missing}, received from {from} to {until}, are missing for good")
 }

@@ -58,6 +58,14 @@ pub(super) fn journal(section: &Journal) -> journal::Settings {
     settings
 }
 
+/// The parts of which a restore makes one fit the other.
+///
+/// # Errors
+/// What the store would refuse.
+pub fn for_restore(config: &Config) -> Result<(journal::Settings, store::Settings), Error> {
+    Ok((journal(&config.journal), store(&config.store)?))
+}
+
 /// Whether the stages will take what the configuration says; opens and changes nothing.
 ///
 /// # Errors

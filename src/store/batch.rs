@@ -26,6 +26,8 @@ pub(super) struct Batch {
     pub(super) from: Cursor,
     /// The last entry in it; that of `from` while there is none.
     pub(super) through: Position,
+    /// Receipt of that entry, if there is one.
+    pub(super) received_at: Option<Timestamp>,
     pub(super) readings: Vec<ReadingRow>,
     upserts: BTreeMap<Identity, Placed>,
     alert_events: Vec<Placed>,
@@ -92,6 +94,7 @@ impl Batch {
         Self {
             from,
             through: from.position,
+            received_at: None,
             readings: Vec::new(),
             upserts: BTreeMap::new(),
             alert_events: Vec::new(),
@@ -143,6 +146,7 @@ impl Batch {
             self.push_output(self.origin(entry, index), output, &mut letter);
         }
         self.through = entry.position;
+        self.received_at = Some(entry.input.received_at);
     }
 
     fn origin(&self, entry: &Entry, index: u32) -> Origin {
@@ -174,15 +178,18 @@ impl Batch {
                 self.rejects.push(row);
             }
             Output::Redriven(told) => {
-                self.upsert(origin, row::redrives(origin.partition, told));
+                self.upsert(origin, row::redrives(origin.partition, told.number));
                 let row = row::mark_redriven(told.message, origin.received_at);
                 let row = self.counted(origin, row);
                 self.redriven.push(row);
             }
-            Output::Registry(change) => self.upsert(origin, row::registry(change)),
-            Output::Monitoring(change) => self.upsert(origin, row::monitoring(change)),
-            Output::DeviceSequences(account) => {
-                self.upsert(origin, row::device_sequences(origin, account));
+            Output::Registry(_)
+            | Output::Monitoring(_)
+            | Output::DeviceSequences(_)
+            | Output::DeviceNumbers(_) => {
+                if let Some(row) = row::standing(output, origin.position) {
+                    self.upsert(origin, row);
+                }
             }
             Output::Audit(event) => {
                 let row = self.counted(origin, row::audit_event(origin, event));
@@ -195,7 +202,10 @@ impl Batch {
 
     fn upsert(&mut self, origin: Origin, (identity, row): (Identity, Row)) {
         let row = self.counted(origin, row);
-        self.upserts.insert(identity, row);
+        if self.upserts.insert(identity, row).is_some() {
+            // It takes the place of one that was counted.
+            self.size.rows -= 1;
+        }
     }
 
     fn counted(&mut self, origin: Origin, row: Row) -> Placed {
@@ -233,7 +243,6 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::clock::Timestamp;
     use crate::engine::input::{Event, Input, Publish};
     use crate::engine::output::{RegistryChange, Reject, RejectReason, SiteRow};
     use crate::position::{JournalId, Partition};

@@ -1,6 +1,6 @@
-//! Whether a database may go on from where it stands. The one decision of the store.
+//! Whether a database may go on from where it stands. The one decision of the follower.
 
-use super::{Error, OnGap};
+use super::Error;
 use crate::journal::Journal;
 use crate::position::{Cursor, JournalId, Position};
 
@@ -18,25 +18,48 @@ impl Extent {
     }
 }
 
-/// The entry after which to go on, given the cursor that the database holds, if it holds one.
-pub(super) fn resume(
-    stored: Option<Cursor>,
-    extent: Extent,
-    on_gap: OnGap,
-) -> Result<Position, Error> {
-    let OnGap::Refuse = on_gap;
-    let Extent { journal_id: journal, first, last } = extent;
-    if let Some(stored) = stored.filter(|stored| stored.journal_id != journal) {
-        return Err(Error::ForeignJournal { database: stored.journal_id, journal });
+/// How a database does not fit a journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mismatch {
+    /// It was written from another journal.
+    Foreign,
+    /// It has rows of entries that the journal does not have.
+    Ahead,
+    /// It needs entries that the journal no longer has.
+    Behind,
+}
+
+impl Extent {
+    /// The entry after which to go on, given the cursor that the database holds, if it holds one.
+    pub(super) fn compare(&self, stored: Option<Cursor>) -> Result<Position, Mismatch> {
+        if stored.is_some_and(|stored| stored.journal_id != self.journal_id) {
+            return Err(Mismatch::Foreign);
+        }
+        let cursor = stored.map_or(Position::START, |stored| stored.position);
+        if cursor > self.last {
+            return Err(Mismatch::Ahead);
+        }
+        if cursor.next() < self.first { Err(Mismatch::Behind) } else { Ok(cursor) }
     }
-    let cursor = stored.map_or(Position::START, |stored| stored.position);
-    if cursor > last {
-        return Err(Error::CursorAhead { journal, cursor, last });
+
+    /// The same in words.
+    pub(super) fn error(&self, mismatch: Mismatch, stored: Option<Cursor>) -> Error {
+        let Self { journal_id: journal, first, last } = *self;
+        let cursor = stored.map_or(Position::START, |stored| stored.position);
+        match mismatch {
+            Mismatch::Foreign => {
+                let database = stored.map_or(journal, |stored| stored.journal_id);
+                Error::ForeignJournal { database, journal }
+            }
+            Mismatch::Ahead => Error::CursorAhead { journal, cursor, last },
+            Mismatch::Behind => Error::CursorBehind { journal, cursor, first },
+        }
     }
-    if cursor.next() < first {
-        return Err(Error::CursorBehind { journal, cursor, first });
-    }
-    Ok(cursor)
+}
+
+/// The entry after which to go on, or why not.
+pub(super) fn resume(stored: Option<Cursor>, extent: Extent) -> Result<Position, Error> {
+    extent.compare(stored).map_err(|mismatch| extent.error(mismatch, stored))
 }
 
 #[cfg(test)]
@@ -57,7 +80,7 @@ mod tests {
             first: Position(journal.0),
             last: Position(journal.1),
         };
-        match (resume(stored, extent, OnGap::Refuse), expected) {
+        match (resume(stored, extent), expected) {
             (Ok(position), Ok(expected)) => assert_eq!(position, Position(expected)),
             (Err(error), Err(expected)) => {
                 let text = error.to_string();

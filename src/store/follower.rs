@@ -24,7 +24,7 @@ use super::database::{Database, Failure, Session, Stand};
 use super::refused::Written;
 use super::settings::Kind;
 use super::state::{Report, State};
-use super::{Error, Maintenance, Settings, postgres, sqlite};
+use super::{Error, Gap, Maintenance, Settings, postgres, sqlite};
 use crate::clock::{Clock, Timestamp};
 use crate::journal::entry::Entry;
 use crate::journal::{Follower, Journal};
@@ -37,13 +37,27 @@ pub struct Writer<C> {
     report: Report,
     /// Where the store is SQLite: the maintenance takes turns on it.
     connection: sqlite::WriteConnection,
+    /// Why it is not to write at all, if so.
+    refused: Option<Error>,
 }
 
 impl<C: Clock> Writer<C> {
     /// A follower of `journal`. Nothing is connected to yet.
     pub fn new(settings: Settings, journal: Journal, clock: C) -> Self {
         let report = Report::new(settings.url.clone(), journal.clone());
-        Self { settings, journal, clock, report, connection: sqlite::WriteConnection::default() }
+        let connection = sqlite::WriteConnection::default();
+        Self { settings, journal, clock, report, connection, refused: None }
+    }
+
+    /// The same behind a gap, if one was accepted at this start, which is told along with its state;
+    /// or, if it may not be accepted, one that ends with that error.
+    #[must_use]
+    pub fn behind(mut self, gap: Result<Option<Gap>, Error>) -> Self {
+        match gap {
+            Ok(gap) => self.report.behind(gap),
+            Err(error) => self.refused = Some(error),
+        }
+        self
     }
 
     /// How it is doing, now and later.
@@ -68,12 +82,13 @@ impl<C: Clock> Writer<C> {
     /// # Errors
     /// [`Error`] when going on could not help; never because the database is away, save after the
     /// journal has closed and `drain_timeout` has passed.
-    pub async fn run(self) -> Result<(), Error> {
-        let result = match &self.settings.url.0 {
-            Kind::Postgres(config) => {
+    pub async fn run(mut self) -> Result<(), Error> {
+        let result = match (self.refused.take(), &self.settings.url.0) {
+            (Some(error), _) => Err(error),
+            (None, Kind::Postgres(config)) => {
                 self.run_on(postgres::Postgres::new(config, &self.settings)).await
             }
-            Kind::Sqlite(path) => {
+            (None, Kind::Sqlite(path)) => {
                 self.run_on(sqlite::Sqlite::new(path, self.connection.clone())).await
             }
         };
@@ -136,7 +151,7 @@ impl<C: Clock> Writer<C> {
         let stored = session.stand(self.journal.partition()).await?;
         let extent = Extent::of(&self.journal);
         let stored_cursor = stored.map(|stand| stand.cursor);
-        let cursor = self.journal.cursor(resume(stored_cursor, extent, self.settings.on_gap)?);
+        let cursor = self.journal.cursor(resume(stored_cursor, extent)?);
         if let Some(stored) = stored {
             return Ok(Stand { cursor, ..stored });
         }

@@ -26,6 +26,7 @@ mod fault;
 mod ledger;
 mod maintain;
 mod migrate;
+mod notes;
 mod partitions;
 mod policies;
 mod put;
@@ -48,6 +49,7 @@ use super::Settings;
 use super::database::{Database, Failure};
 use crate::config::{Secret, SecretError};
 
+pub(super) use ledger::ledger;
 pub(super) use maintain::Maintaining;
 pub(super) use query::history;
 

@@ -20,16 +20,18 @@ use uuid::Uuid;
 pub(super) use self::alerts::{ALERT_EVENTS, alert, alert_event, monitoring};
 use self::alerts::{ALERTS, MONITORING};
 pub(super) use self::audit::{AUDIT_EVENTS, audit_event, patients_json};
-use self::intake::{DEVICE_SEQUENCES, REDRIVES};
+use self::intake::{DEVICE_NUMBERS, DEVICE_SEQUENCES, REDRIVES};
 pub(super) use self::intake::{
-    Letter, MARK_REDRIVEN, REJECTED_MESSAGES, device_sequences, encoding_of, mark_redriven,
-    redrives, reject,
+    Letter, MARK_REDRIVEN, REJECTED_MESSAGES, device_numbers, device_sequences, encoding_of,
+    mark_redriven, redrives, reject,
 };
 use super::blob::{self, Blob};
+use super::ledger;
 use crate::clock::Timestamp;
 use crate::engine::alerts::AlertId;
 use crate::engine::output::{
-    BindingRow, DeviceRow, PatientRow, ProfileRow, Quality, Reading, RegistryChange, SiteRow,
+    BindingRow, DeviceRow, Output, PatientRow, ProfileRow, Quality, Reading, RegistryChange,
+    SiteRow,
 };
 use crate::engine::profile::{AgeGroup, Pregnancy, Scope};
 use crate::position::{JournalId, Partition, Position};
@@ -117,10 +119,41 @@ const BINDINGS: Table = Table {
     key: 2,
 };
 
-const PROFILES: Table = Table {
+static PROFILES: Table = Table {
     name: "profiles",
     columns: &["scope", "scope_key", "version", "profile", "put_at", "put_by"],
     key: 3,
+};
+
+/// Which journals the rows came from.
+pub(super) static JOURNALS: Table = Table {
+    name: "journals",
+    columns: &[
+        "journal_id",
+        "partition",
+        "how",
+        "began_at",
+        "parent_journal_id",
+        "parent_position",
+    ],
+    key: 2,
+};
+
+/// Where rows are known to be missing.
+pub(super) static GAPS: Table = Table {
+    name: "gaps",
+    columns: &[
+        "partition",
+        "journal_id",
+        "before_position",
+        "accepted_at",
+        "after_journal_id",
+        "after_position",
+        "reason",
+        "missing_from",
+        "missing_until",
+    ],
+    key: 4,
 };
 
 /// Which row of which table is overwritten. Its order is the order of writing, the same in every
@@ -136,6 +169,7 @@ pub(super) enum Identity {
     Monitoring(PatientKey),
     Redrives(Partition),
     DeviceSequences(DeviceKey),
+    DeviceNumbers(DeviceKey),
 }
 
 impl Identity {
@@ -150,6 +184,7 @@ impl Identity {
             Self::Monitoring(_) => &MONITORING,
             Self::Redrives(_) => &REDRIVES,
             Self::DeviceSequences(_) => &DEVICE_SEQUENCES,
+            Self::DeviceNumbers(_) => &DEVICE_NUMBERS,
         }
     }
 }
@@ -335,6 +370,17 @@ fn scope_cells(scope: Scope) -> [Cell; 2] {
     [text(kind), int(key)]
 }
 
+/// The row of an output that says how something stands, wherever and whenever it is said.
+pub(super) fn standing(output: &Output, position: Position) -> Option<(Identity, Row)> {
+    match output {
+        Output::Registry(change) => Some(registry(change)),
+        Output::Monitoring(change) => Some(monitoring(change)),
+        Output::DeviceSequences(account) => Some(device_sequences(position, account)),
+        Output::DeviceNumbers(numbers) => Some(device_numbers(numbers)),
+        _ => None,
+    }
+}
+
 /// The row of a change of the registry, and which row it overwrites.
 pub(super) fn registry(change: &RegistryChange) -> (Identity, Row) {
     match change {
@@ -398,6 +444,12 @@ fn profile(row: &ProfileRow) -> Row {
     cells
 }
 
+/// A version of a profile of which it is not known who put it, where no row says so.
+pub(super) fn missing_profile(row: ProfileRow) -> ledger::Change {
+    let put_by = "not known".to_owned();
+    ledger::Change::Add(&PROFILES, profile(&ProfileRow { put_by, ..row }))
+}
+
 pub(super) fn origin_cells(origin: Origin) -> [Cell; 4] {
     [
         Cell::Uuid(origin.journal_id.0),
@@ -407,7 +459,7 @@ pub(super) fn origin_cells(origin: Origin) -> [Cell; 4] {
     ]
 }
 
-fn partition_cell(partition: Partition) -> Cell {
+pub(super) fn partition_cell(partition: Partition) -> Cell {
     Cell::Int(i64::from(partition.0.cast_signed()))
 }
 
@@ -481,6 +533,16 @@ impl Table {
             sql += &format!(" ON CONFLICT ({}) DO UPDATE SET {}", key.join(", "), set.join(", "));
         }
         sql
+    }
+}
+
+impl Table {
+    /// `INSERT` of one row, unless the table has one of its key.
+    pub(super) fn add_sql(&self, prefix: &str, mark: char) -> String {
+        let marks: Vec<_> = (1..=self.columns.len()).map(|n| format!("{mark}{n}")).collect();
+        let (columns, marks) = (self.columns.join(", "), marks.join(", "));
+        let name = self.name;
+        format!("INSERT INTO {prefix}{name} ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING")
     }
 }
 

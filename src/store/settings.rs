@@ -76,6 +76,9 @@ pub enum OnGap {
     /// Stop with an error that says what does not fit.
     #[default]
     Refuse,
+    /// Whoever starts the service has said that what is missing may be missing: see
+    /// [`accept_gap`](super::accept_gap). What does not fit later on is refused all the same.
+    Accept,
 }
 
 impl Settings {

@@ -14,6 +14,7 @@ mod expire;
 mod ledger;
 mod maintain;
 mod migrate;
+mod notes;
 mod query;
 mod rejected;
 mod write;
@@ -28,6 +29,7 @@ use tokio::task::spawn_blocking;
 
 use super::database::{Database, Failure};
 
+pub(super) use ledger::ledger;
 pub(super) use maintain::Maintaining;
 pub(super) use query::history;
 

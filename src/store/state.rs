@@ -4,8 +4,8 @@ use metrics::{counter, gauge, histogram};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::Url;
 use super::refused::Written;
+use super::{Gap, Url};
 use crate::clock::Timestamp;
 use crate::journal::Journal;
 use crate::position::Position;
@@ -27,6 +27,8 @@ pub struct State {
     pub batches_stored: u64,
     /// Rows that the database refused since the start, and that were set aside.
     pub rows_refused: u64,
+    /// Rows that are missing for good, as was accepted at this start.
+    pub gap: Option<Gap>,
 }
 
 impl State {
@@ -74,6 +76,7 @@ impl Report {
             readings_stored: 0,
             batches_stored: 0,
             rows_refused: 0,
+            gap: None,
         });
         Self { url, journal, state }
     }
@@ -84,6 +87,10 @@ impl Report {
 
     pub(super) fn cursor(&self) -> Position {
         self.state.borrow().cursor.unwrap_or_default()
+    }
+
+    pub(super) fn behind(&self, gap: Option<Gap>) {
+        self.state.send_modify(|state| state.gap = gap);
     }
 
     /// The journal has grown.

@@ -74,6 +74,8 @@ pub const STORE_WRITE_SECONDS: &str = "pulseward_store_write_seconds";
 pub const STORE_FAILURES_TOTAL: &str = "pulseward_store_failures_total";
 /// Gauge, 1 or 0.
 pub const STORE_CONNECTED: &str = "pulseward_store_connected";
+/// Counter. Label `reason`.
+pub const STORE_GAPS_ACCEPTED_TOTAL: &str = "pulseward_store_gaps_accepted_total";
 /// Gauge.
 pub const STORE_POSITION: &str = "pulseward_store_position";
 
@@ -171,6 +173,10 @@ fn describe_store() {
     describe_counter!(
         STORE_FAILURES_TOTAL,
         "Attempts to reach the database or to write to it that failed"
+    );
+    describe_counter!(
+        STORE_GAPS_ACCEPTED_TOTAL,
+        "Gaps in the stored rows that were accepted at this start, by reason"
     );
     describe_gauge!(STORE_CONNECTED, "Whether the database takes what it is given");
     describe_gauge!(STORE_POSITION, "Position up to which the store has written everything");

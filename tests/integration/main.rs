@@ -5,6 +5,7 @@
 //! database and its own directories, and may run beside any other.
 
 mod audit;
+mod backup;
 mod command_line;
 mod crash;
 mod deployment;
@@ -21,6 +22,7 @@ mod postgres_away;
 mod redrive;
 mod refusals;
 mod refused_rows;
+mod restore;
 mod serve;
 mod status;
 mod store;

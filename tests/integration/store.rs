@@ -8,6 +8,7 @@ mod cutter;
 mod documented;
 mod history;
 mod hypertable;
+mod lineage;
 mod once;
 mod projections;
 mod refused;

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use pulseward::engine::input::{Action, Event, Poisoned};
 use pulseward::engine::output::{Output, RegistryChange};
+use pulseward::engine::restore::Chunk;
 use pulseward::journal::entry::{self, Entry};
 use pulseward::position::Position;
 
@@ -87,6 +88,15 @@ fn kind_of_event(event: &Event) -> u8 {
         Event::Poisoned(Poisoned::Command(_)) => 21,
         Event::Access(_) => 22,
         Event::AuditHead(_) => 23,
+        Event::Restored(chunk) => match **chunk {
+            Chunk::Sites(_) => 24,
+            Chunk::Profiles(_) => 25,
+            Chunk::Patients(_) => 26,
+            Chunk::Devices(_) => 27,
+            Chunk::Alerts(_) => 28,
+            Chunk::Settle { .. } => 29,
+            Chunk::End(_) => 30,
+        },
     }
 }
 
@@ -106,7 +116,8 @@ fn kind_of_output(output: &Output) -> u8 {
         Output::Monitoring(_) => 9,
         Output::Redriven(_) => 10,
         Output::DeviceSequences(_) => 11,
-        Output::Audit(_) => 12,
+        Output::DeviceNumbers(_) => 12,
+        Output::Audit(_) => 13,
     }
 }
 
@@ -115,9 +126,9 @@ fn every_kind_of_input_and_output_has_a_sample() {
     let samples = samples();
     let events: BTreeSet<_> =
         samples.iter().map(|(_, sample)| kind_of_event(&sample.input.event)).collect();
-    assert_eq!(events, (0..=23).collect());
+    assert_eq!(events, (0..=30).collect());
     let outputs = samples.iter().flat_map(|(_, sample)| &sample.outputs);
-    assert_eq!(outputs.map(kind_of_output).collect::<BTreeSet<_>>(), (0..=12).collect());
+    assert_eq!(outputs.map(kind_of_output).collect::<BTreeSet<_>>(), (0..=13).collect());
 }
 
 #[test]

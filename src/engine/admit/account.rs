@@ -29,6 +29,7 @@ use super::{Again, Other, Tally, place};
 use crate::clock::Timestamp;
 use crate::engine::decode::{Batch, Decoded};
 use crate::engine::output::{DeviceSequences, IntakeCounts, SequenceEvents};
+use crate::engine::restore::DeviceStanding;
 use crate::vitals::DeviceKey;
 
 /// An account that nothing unusual happened to is told this often.
@@ -310,6 +311,44 @@ impl Account {
             + allocated(self.sequences.heap_bytes())
             + allocated(self.newest.heap_bytes())
             + allocated(unnumbered)
+    }
+
+    /// As the store holds it: by which numbers readings were admitted is exact, the counts are as
+    /// they were told last. How far its clock is off is found out anew.
+    pub(in crate::engine) fn restored(device: &DeviceStanding) -> Self {
+        // Whoever made the input has looked at them.
+        let sequences = Sequences::from_packed(&device.numbers).unwrap_or_default();
+        let mut account = Self { sequences, ..Self::default() };
+        for reading in &device.newest {
+            account.newest.note(reading.vital, reading.measured_at, reading.value);
+        }
+        if !device.unnumbered.is_empty() {
+            account.unnumbered = Some(Box::new(Unnumbered::restored(&device.unnumbered)));
+        }
+        if let Some((counts, seen_at)) = device.account {
+            (account.counts, account.seen_at) = (counts, seen_at);
+        }
+        account
+    }
+
+    /// The account as it stands, if anything ever came; nothing is told by it.
+    pub(in crate::engine) fn as_told(&self, device: DeviceKey) -> Option<DeviceSequences> {
+        let (boot_id, highest_seq) = self.sequences.highest();
+        Some(DeviceSequences {
+            device,
+            boot_id,
+            highest_seq,
+            missing: self.sequences.missing_count(),
+            counts: self.counts,
+            events: SequenceEvents::default(),
+            last_seen_at: self.last_seen_at()?,
+            clock_skew_ms: self.skew.estimate_ms(),
+        })
+    }
+
+    /// Which of its numbered readings have come.
+    pub(super) const fn sequences(&self) -> &Sequences {
+        &self.sequences
     }
 
     /// Where it stands in its present boot.

@@ -45,6 +45,12 @@ pub(in crate::engine) struct ByHand {
 }
 
 impl ByHand {
+    /// These were taken last, the latest at the end.
+    pub(in crate::engine) fn restored(readings: &[(Timestamp, Vital, Value)]) -> Self {
+        let from = readings.len().saturating_sub(REMEMBERED_MAX);
+        Self { last: readings[from..].iter().copied().collect() }
+    }
+
     /// Takes note of a reading; false if it was taken before.
     fn remember(&mut self, reading: &Decoded) -> bool {
         let identity = (reading.measured_at, reading.vital, reading.value);

@@ -7,7 +7,7 @@ use super::account::Visit;
 use super::{Arriving, CLOCK_AHEAD_MAX, Device, Tally};
 use crate::clock::Timestamp;
 use crate::engine::decode::Decoded;
-use crate::engine::output::{DeviceSequences, Quality, RejectReason};
+use crate::engine::output::{DeviceNumbers, DeviceSequences, Quality, RejectReason};
 use crate::engine::state::State;
 use crate::vitals::{AbsentReason, DeviceKey, Quantity, Value, Vital};
 
@@ -18,6 +18,8 @@ pub(super) struct Placing {
     pub(super) tally: Tally,
     /// The device's account, if it is to be told.
     pub(super) told: Option<DeviceSequences>,
+    /// What has come from it, if the batch changed that.
+    pub(super) numbers: Option<DeviceNumbers>,
 }
 
 /// Tells the readings that count from those that don't, by what is known of the device alone.
@@ -30,6 +32,7 @@ pub(super) fn place_all(
     let retention = state.general.settings.retention;
     let is_listening = !state.general.attention.is_still();
     let row = state.devices.get_mut(device.index()).expect("the caller looked it up");
+    let before = (row.newest, row.account.sequences().clone());
     let mut visit = row.account.open(&batch, payload, again, now);
     for (index, reason, _) in &batch.refused {
         visit.refuse(batch.first_seq + u64::from(*index), is_final(*reason));
@@ -57,9 +60,11 @@ pub(super) fn place_all(
         }
     }
     let told = row.account.close(visit, &tally, is_listening, device);
+    let is_changed = (row.newest, row.account.sequences()) != (before.0, &before.1);
+    let numbers = is_changed.then(|| row.numbers());
     tally.refused.sort_by_key(|(index, ..)| *index);
     doubt_impossible_panels(&mut placed);
-    Placing { placed, tally, told }
+    Placing { placed, tally, told, numbers }
 }
 
 /// A blood-pressure panel is judged whole: a systolic pressure that is not above the diastolic of

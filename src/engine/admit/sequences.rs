@@ -18,7 +18,11 @@
 //! the least likely to be sent again. The other way, calling an open gap closed, would lose
 //! readings that were never stored. Of more boots than [`BOOTS_MAX`] the earlier one that was
 //! heard of longest ago is forgotten: its readings would be stored twice, too.
+//!
+//! [`Sequences::to_packed`] is the same in bytes, for followers: who holds the readings holds with
+//! them by which numbers they were admitted. Its first byte is the version of its form.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// Boots whose numbers are remembered. A buffering gateway resends across a restart or two.
@@ -29,8 +33,18 @@ pub(super) const PACKED_BYTES_MAX: usize = 128;
 /// More gaps than this can never fit.
 const GAPS_MAX: usize = PACKED_BYTES_MAX / 2;
 
+/// The version of what [`Sequences::to_packed`] gives. Its body is postcard's wire format of the
+/// present boot and of one past its highest number, and behind it, if there are any, gaps and
+/// earlier boots as they stand in memory.
+const PACKED_VERSION: u8 = 1;
+
 /// Numbers from the first, inclusive, to the second, exclusive.
 type Span = (u64, u64);
+
+/// Bytes are not the numbers of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("these are not a device's numbers, or of a version that this service does not know")]
+pub struct InvalidNumbers;
 
 /// The numbers of one device. Checkpoints keep them unpacked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +111,14 @@ pub(in crate::engine) struct Standing {
     pub(in crate::engine) missing: Vec<(u64, u64)>,
     /// How many numbers that are.
     pub(in crate::engine) missing_count: u64,
+}
+
+/// Whether these bytes are the numbers of a device, as an output carries them.
+///
+/// # Errors
+/// [`InvalidNumbers`] if they are not.
+pub fn check_packed(bytes: &[u8]) -> Result<(), InvalidNumbers> {
+    Sequences::from_packed(bytes).map(drop)
 }
 
 impl Sequences {
@@ -172,6 +194,38 @@ impl Sequences {
     /// Allocated bytes.
     pub(super) fn heap_bytes(&self) -> usize {
         self.packed.len()
+    }
+
+    /// All of it in a few bytes; none if no numbers have come.
+    pub(super) fn to_packed(&self) -> Bytes {
+        if self.boot_id == 0 {
+            return Bytes::new();
+        }
+        let mut bytes = postcard::to_extend(&(self.boot_id, self.next), vec![PACKED_VERSION])
+            .expect("plain values into a growing buffer have no way to fail");
+        bytes.extend_from_slice(&self.packed);
+        bytes.into()
+    }
+
+    /// What [`Sequences::to_packed`] gave.
+    pub(super) fn from_packed(bytes: &[u8]) -> Result<Self, InvalidNumbers> {
+        let (version, body) = match bytes {
+            [] => return Ok(Self::default()),
+            [version, body @ ..] => (*version, body),
+        };
+        if version != PACKED_VERSION {
+            return Err(InvalidNumbers);
+        }
+        let ((boot_id, next), packed) =
+            postcard::take_from_bytes::<(u64, u64)>(body).map_err(|_| InvalidNumbers)?;
+        let is_readable =
+            packed.is_empty() || postcard::from_bytes::<(Vec<Span>, Vec<Boot>)>(packed).is_ok();
+        if boot_id == 0 || !is_readable || packed.len() > PACKED_BYTES_MAX {
+            return Err(InvalidNumbers);
+        }
+        let sequences = Self { boot_id, next, packed: packed.into() };
+        let is_sound = sequences.unpack().iter().all(Boot::is_sound);
+        if is_sound { Ok(sequences) } else { Err(InvalidNumbers) }
     }
 
     /// The earlier boots, the one that was heard of last at the end, and then the present one.
@@ -266,6 +320,16 @@ fn absolute(mut spans: Vec<Span>) -> Vec<Span> {
 }
 
 impl Boot {
+    /// Whether its gaps are ascending, apart and below its mark.
+    fn is_sound(&self) -> bool {
+        let mut end = 0;
+        self.gaps.iter().all(|(start, until)| {
+            let is_sound = end <= *start && start < until && *until <= self.next;
+            end = *until;
+            is_sound
+        })
+    }
+
     /// Records that the numbers from `first` up to `end`, exclusive, have come; says whether that
     /// opened a gap.
     fn come(&mut self, first: u64, end: u64) -> bool {
@@ -369,7 +433,41 @@ mod tests {
                 sequences.record(boot, vec![number]);
             }
             let kept = postcard::to_stdvec(&sequences).unwrap();
-            prop_assert_eq!(postcard::from_bytes::<Sequences>(&kept).unwrap(), sequences);
+            prop_assert_eq!(&postcard::from_bytes::<Sequences>(&kept).unwrap(), &sequences);
+            let packed = sequences.to_packed();
+            prop_assert_eq!(Sequences::from_packed(&packed).unwrap(), sequences);
+        }
+
+        #[test]
+        fn any_bytes_are_numbers_that_can_be_read_or_none(
+            bytes in proptest::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let mut bytes = bytes;
+            if let Some(version) = bytes.first_mut() {
+                *version = PACKED_VERSION;
+            }
+            if let Ok(sequences) = Sequences::from_packed(&bytes) {
+                sequences.standing();
+            }
+        }
+    }
+
+    #[test]
+    fn version_1_of_packed_numbers_stays_readable() {
+        let mut sequences = Sequences::default();
+        sequences.record(1_767_225_000, (0..70_000).collect());
+        let in_order = [1, 0xa8, 0xed, 0xd6, 0xca, 0x06, 0xf0, 0xa2, 0x04];
+        assert_eq!(*sequences.to_packed(), in_order);
+        sequences.record(1_767_225_000, vec![70_020]);
+        sequences.record(7, vec![0, 1, 5]);
+        let gaps = [1, 0xf0, 0xa2, 0x04, 20];
+        let earlier = [1, 7, 6, 1, 2, 3];
+        let unusual = [&in_order[..6], &[0x85, 0xa3, 0x04], &gaps, &earlier].concat();
+        assert_eq!(*sequences.to_packed(), unusual);
+        assert_eq!(Sequences::from_packed(&unusual), Ok(sequences));
+        assert_eq!(Sequences::from_packed(&[]), Ok(Sequences::default()));
+        for wrong in [&[2, 7, 1][..], &[1], &[1, 0, 1], &[1, 7, 1, 0xff]] {
+            assert_eq!(Sequences::from_packed(wrong), Err(InvalidNumbers), "{wrong:?}");
         }
     }
 

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::newest::code;
 use crate::clock::Timestamp;
 use crate::engine::decode::Decoded;
+use crate::engine::restore::ReceivedReading;
 use crate::vitals::Vital;
 
 /// For how long an unnumbered reading is recognised when it comes again.
@@ -52,6 +53,13 @@ pub(in crate::engine) fn digest(payload: &[u8]) -> u128 {
 }
 
 impl Unnumbered {
+    /// These readings came last. Messages are not recognised as such until they come again.
+    pub(super) fn restored(readings: &[ReceivedReading]) -> Self {
+        let identity =
+            |it: &ReceivedReading| ((it.measured_at, it.vital, code(it.value)), it.received_at);
+        Self { readings: readings.iter().map(identity).collect(), payloads: VecDeque::new() }
+    }
+
     /// Whether a message with this digest was settled.
     pub(super) fn has_payload(&self, digest: u128) -> bool {
         self.payloads.contains(&digest)

@@ -40,6 +40,13 @@ pub(in crate::engine) struct Flood {
 }
 
 impl Flood {
+    /// Of an alert that stands for others and was rebuilt: which they were is not known, so that it
+    /// recedes by itself.
+    pub(in crate::engine) fn restored(raised_at: Timestamp, covered: u32) -> Self {
+        let (starts, held_back) = (VecDeque::from([raised_at]), BTreeMap::new());
+        Self { starts, held_back, covered: covered.max(1) }
+    }
+
     fn is_full(&mut self, now: Timestamp) -> bool {
         let expired = now.minus(WINDOW);
         while self.starts.front().is_some_and(|start| *start <= expired) {

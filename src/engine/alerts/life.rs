@@ -133,6 +133,26 @@ impl Open {
         open
     }
 
+    /// An alert of a state that was lost, as followers were told of it last; gives the phase of the
+    /// event that tells that it is open again. If it rests on readings (`is_lost`), nothing is known
+    /// of it until they come again. The time until it is passed on begins anew.
+    pub(in crate::engine) fn restored(
+        alert: Alert,
+        highest: Priority,
+        is_lost: bool,
+        escalations: &[Escalation],
+        moment: Moment,
+    ) -> (Self, Phase) {
+        let mut open = Self { highest: highest.max(alert.priority), alert, passed_on_at: None };
+        let loses = is_lost && open.alert.condition == Condition::Active;
+        if loses {
+            open.alert.condition = Condition::Indeterminate;
+        }
+        open.arm(escalations, moment);
+        open.bump();
+        (open, if loses { Phase::Indeterminate } else { Phase::Update })
+    }
+
     /// Takes on where the rule stands now; says what that is, if anything a follower should know
     /// has changed. Reaching a higher priority signals again whatever anybody had answered before.
     pub(in crate::engine) fn follow(

@@ -47,6 +47,12 @@ impl Gateways {
     }
 }
 
+/// The alert of a gateway was rebuilt from the store: it lasts until the gateway says otherwise.
+pub(in crate::engine) fn restored(state: &mut State, gateway: DeviceKey, since: Timestamp) {
+    let outage = GatewayOutage { since, due_at: None };
+    state.general.gateways.offline.insert(gateway, outage);
+}
+
 /// A device with others behind it is offline. Without a rule that says so to the ward, the devices
 /// behind it speak for themselves.
 pub(in crate::engine) fn offline(

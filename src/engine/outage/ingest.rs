@@ -40,6 +40,22 @@ pub(in crate::engine) struct Ingest {
     occurrences: u32,
 }
 
+/// The data directory was lost, and the state rebuilt: what was acknowledged and not stored is gone,
+/// which somebody must hear of. There were `occurrences` alerts of our own.
+pub(in crate::engine) fn restored(
+    state: &mut State,
+    occurrences: u32,
+    now: Timestamp,
+    outputs: &mut Vec<Output>,
+) {
+    let told = state.general.alerts.iter().find(|open| is_of(open, INGEST));
+    let down_since = told.map(|open| open.alert.onset);
+    // A broker that has lost our session as well has lost messages.
+    state.general.ingest =
+        Ingest { down_since, occurrences, had_session: true, ..Ingest::default() };
+    raise_gap(state, now, outputs);
+}
+
 impl Ingest {
     /// Whether messages are left to the broker.
     pub(in crate::engine) const fn is_held(&self) -> bool {

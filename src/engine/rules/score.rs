@@ -136,6 +136,12 @@ fn reaches(rule: &ScoreRule, score: &news2::News2, rests_on: u8) -> Reaches {
     steps(rule).map(reach).collect()
 }
 
+/// The parameters that a score was made of, one bit each in the order of the chart.
+pub(super) fn made_of(summary: &ScoreSummary) -> u8 {
+    let places = summary.parameters.iter().filter_map(|(vital, ..)| parameter(*vital));
+    places.fold(0, |bits, place| bits | 1 << place)
+}
+
 /// Which parameters a score knows, one bit each in the order of the chart.
 fn known(score: &news2::News2) -> u8 {
     let bit =

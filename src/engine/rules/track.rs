@@ -137,6 +137,12 @@ impl Recent {
 }
 
 impl Track {
+    /// So many levels that are active, of a state that was rebuilt: what led there is not known.
+    pub(in crate::engine) fn restored(active: usize, unconfirmed: bool) -> Self {
+        let active = u8::try_from(active.min(LEVELS_MAX)).expect("at most LEVELS_MAX levels");
+        Self { active, unconfirmed, ..Self::default() }
+    }
+
     /// How many levels are active; 0 means that the condition does not hold.
     pub(in crate::engine) const fn active(&self) -> usize {
         self.active as usize

@@ -137,6 +137,7 @@ pub(in crate::grpc) fn alert_event(event: &AlertEvent) -> v1::AlertEvent {
         Trigger::DeviceStatus => (none, v1::AlertCause::DeviceStatus),
         Trigger::Ingest => (none, v1::AlertCause::Ingest),
         Trigger::Grouping => (none, v1::AlertCause::Grouping),
+        Trigger::Restored => (none, v1::AlertCause::Restored),
     };
     v1::AlertEvent {
         phase: event.phase as i32,
@@ -383,6 +384,7 @@ mod tests {
             Trigger::DeviceStatus,
             Trigger::Ingest,
             Trigger::Grouping,
+            Trigger::Restored,
         ] {
             let expected = format!("ALERT_CAUSE_{}", trigger.name().to_uppercase());
             let wire = event(trigger);

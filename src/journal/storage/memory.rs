@@ -55,6 +55,7 @@ impl Memory {
             storage: Box::new(memory.clone()),
             reader: Box::new(memory.clone()),
             journal_id: JournalId(uuid::Uuid::from_u128(1)),
+            restored_from: None,
             last: Position::START,
             checkpoint: None,
         };

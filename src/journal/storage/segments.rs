@@ -26,7 +26,7 @@ use crate::journal::checkpoint::Piece;
 use crate::journal::directory::{self, Directory};
 use crate::journal::meta::{self, Identity, MetaRecord};
 use crate::journal::{Error, Settings, entry};
-use crate::position::{JournalId, Partition, Position};
+use crate::position::{Cursor, JournalId, Partition, Position};
 
 const META: &str = "meta";
 const SEGMENT_PREFIX: &str = "entries-";
@@ -85,7 +85,11 @@ struct SegmentReader {
 }
 
 /// Opens what the directory holds, or begins a new journal.
-pub(in crate::journal) fn open(directory: &Directory, settings: &Settings) -> Result<Found, Error> {
+pub(in crate::journal) fn open(
+    directory: &Directory,
+    settings: &Settings,
+    restored_from: Option<Cursor>,
+) -> Result<Found, Error> {
     let opening = |failure: fjall::Error| Error::storage("opening")(failure.into());
     log_tail::settle(&directory.storage())
         .map_err(|damage| Error::storage("opening")(damage.into()))?;
@@ -97,8 +101,8 @@ pub(in crate::journal) fn open(directory: &Directory, settings: &Settings) -> Re
         .map_err(opening)?;
     let meta = database.keyspace(META, KeyspaceCreateOptions::default).map_err(opening)?;
     let shelf = open_shelf(&database, settings.segment_bytes)?;
-    let identity =
-        identify(&database, &meta, settings.partition).map_err(Error::storage("opening"))?;
+    let identity = identify(&database, &meta, settings.partition, restored_from)
+        .map_err(Error::storage("opening"))?;
     if identity.partition != settings.partition {
         return Err(Error::OtherPartition {
             dir: directory.path().to_owned(),
@@ -124,6 +128,7 @@ pub(in crate::journal) fn open(directory: &Directory, settings: &Settings) -> Re
         storage: Box::new(storage),
         reader: Box::new(reader),
         journal_id: identity.journal_id,
+        restored_from: identity.restored_from,
         last,
         checkpoint,
     })
@@ -313,11 +318,12 @@ fn identify(
     database: &Database,
     meta: &Keyspace,
     partition: Partition,
+    restored_from: Option<Cursor>,
 ) -> Result<Identity, Failure> {
     if let Some(found) = meta.get(Identity::KEY)? {
         return Ok(meta::decode(&found)?);
     }
-    let identity = Identity { journal_id: JournalId::generate(), partition };
+    let identity = Identity { journal_id: JournalId::generate(), partition, restored_from };
     let mut write = database.batch().durability(Some(PersistMode::SyncData));
     write.insert(meta, Identity::KEY, meta::encode(&identity));
     write.commit()?;

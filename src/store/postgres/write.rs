@@ -23,8 +23,8 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::fault::failure;
-use super::ledger::Ledger;
 use super::migrate::Layout;
+use super::notes::Notes;
 use super::partitions::Partitions;
 use super::put::Statements;
 use super::types::Time;
@@ -39,11 +39,15 @@ use crate::store::refused::{Dialect, REFUSED_ROWS, Refusals, Written, hexadecima
 const READ_CURSOR: &str = "SELECT journal_id, position, updated_at \
      FROM pulseward.journal_cursor WHERE partition = $1";
 
-const BEGIN_CURSOR: &str = "INSERT INTO pulseward.journal_cursor \
-     (partition, journal_id, position, updated_at) VALUES ($1, $2, $3, $4) \
-     ON CONFLICT DO NOTHING";
+const BEGIN_CURSOR: &str = "WITH begun AS (
+         INSERT INTO pulseward.journal_cursor (partition, journal_id, position, updated_at)
+         VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING *
+     )
+     INSERT INTO pulseward.journals (journal_id, partition, how, began_at)
+     SELECT journal_id, partition, 'first', updated_at FROM begun";
 
-const MOVE_CURSOR: &str = "UPDATE pulseward.journal_cursor SET position = $1, updated_at = $2 \
+const MOVE_CURSOR: &str = "UPDATE pulseward.journal_cursor SET position = $1, updated_at = $2, \
+     received_at = coalesce($6, received_at) \
      WHERE journal_id = $3 AND partition = $4 AND position = $5 AND updated_at < $2";
 
 /// As `jsonb_populate_record` reads them.
@@ -58,7 +62,7 @@ pub(in crate::store) struct Writing {
     link: Link,
     /// Where `readings` is partitioned by us.
     partitions: Option<Partitions>,
-    ledger: Ledger,
+    notes: Notes,
     statements: Statements,
     move_cursor: Statement,
     write_timeout: Duration,
@@ -78,18 +82,18 @@ impl Writing {
             Ok((statements, move_cursor.map_err(|error| away(&error))?))
         });
         let (statements, move_cursor) = prepared.await?;
-        let ledger = bounded(write_timeout, async {
-            Ledger::open(&link.client, layout).await.map_err(|error| away(&error))
+        let notes = bounded(write_timeout, async {
+            Notes::open(&link.client, layout).await.map_err(|error| away(&error))
         });
-        let ledger = ledger.await?;
-        Ok(Self { link, partitions, ledger, statements, move_cursor, write_timeout })
+        let notes = notes.await?;
+        Ok(Self { link, partitions, notes, statements, move_cursor, write_timeout })
     }
 
     /// The whole batch at once, as long as nothing in it is refused.
     async fn write_whole(&mut self, batch: &Batch, stored_at: Timestamp) -> Result<(), Failure> {
         self.make_partitions(batch, stored_at).await?;
         let transaction = self.link.client.transaction().await.map_err(|error| away(&error))?;
-        let noted = self.ledger.note(&transaction, &batch.readings, stored_at).await;
+        let noted = self.notes.note(&transaction, &batch.readings, stored_at).await;
         noted.map_err(|error| failure(&error))?;
         for part in batch.parts() {
             let rows = 0..part.len();
@@ -137,7 +141,7 @@ impl Writing {
             let rows: Vec<_> = refusals.rows().iter().collect();
             let kept = self.statements.insert(&transaction, &REFUSED_ROWS, &rows).await;
             kept.map_err(|error| failure(&error))?;
-            let noted = self.ledger.note(&transaction, &batch.readings, stored_at).await;
+            let noted = self.notes.note(&transaction, &batch.readings, stored_at).await;
             noted.map_err(|error| failure(&error))?;
             move_cursor(&transaction, &self.move_cursor, batch, stored_at).await?;
             transaction.commit().await.map_err(|error| failure(&error))
@@ -173,12 +177,13 @@ async fn move_cursor(
     stored_at: Timestamp,
 ) -> Result<(), Failure> {
     let from = batch.from;
-    let values: [&(dyn ToSql + Sync); 5] = [
+    let values: [&(dyn ToSql + Sync); 6] = [
         &batch.through.0.cast_signed(),
         &Time(stored_at),
         &from.journal_id.0,
         &from.partition.0.cast_signed(),
         &from.position.0.cast_signed(),
+        &batch.received_at.map(Time),
     ];
     match transaction.execute(statement, &values).await {
         Ok(1) => Ok(()),

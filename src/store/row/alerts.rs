@@ -78,6 +78,7 @@ pub(super) const ALERTS: Table = Table {
         "ended_at",
         "is_over",
         "revision",
+        "risen_in",
     ],
     key: 1,
 };
@@ -98,6 +99,7 @@ pub(in crate::store) fn alert(alert: &Alert) -> (Identity, Row) {
         Cell::Bool(alert.retrospective),
     ];
     cells.extend(standing(alert));
+    cells.push(int(alert.risen_in));
     (Identity::Alert(alert.id), cells)
 }
 
@@ -122,7 +124,7 @@ pub(in crate::store) fn alert_event(origin: Origin, event: &AlertEvent) -> Row {
     cells
 }
 
-/// What may change from event to event: the last columns of both tables, from `device_id` on.
+/// What may change from event to event: the columns of both tables from `device_id` to `revision`.
 fn standing(alert: &Alert) -> impl Iterator<Item = Cell> {
     let paused_until = match alert.signal {
         Signal::Paused { until } => Some(until),

@@ -7,13 +7,13 @@ use bytes::Bytes;
 
 use super::{
     Cell, Identity, Origin, Row, Table, Update, int, origin_cells, partition_cell, text,
-    text_or_null,
+    text_or_null, time_or_null,
 };
 use crate::clock::Timestamp;
 use crate::engine::input::{Action, Encoding, Event, Poisoned};
-use crate::engine::output::{DeviceSequences, RedrivenMessage, Reject};
+use crate::engine::output::{DeviceNumbers, DeviceSequences, Reject};
 use crate::mqtt::topic::Topic;
-use crate::position::{MessageId, Partition};
+use crate::position::{MessageId, Partition, Position};
 
 pub(in crate::store) static REJECTED_MESSAGES: Table = Table {
     name: "rejected_messages",
@@ -63,9 +63,26 @@ pub(super) const DEVICE_SEQUENCES: Table = Table {
     key: 1,
 };
 
+/// A table of its own beside the accounts: it is written with every message, they once a minute.
+pub(super) const DEVICE_NUMBERS: Table = Table {
+    name: "device_numbers",
+    columns: &["device_key", "newest_measured_at", "packed"],
+    key: 1,
+};
+
+/// The row of what has come from a device, and which row it overwrites.
+pub(in crate::store) fn device_numbers(numbers: &DeviceNumbers) -> (Identity, Row) {
+    let row = vec![
+        int(numbers.device.0),
+        time_or_null(numbers.newest),
+        Cell::Bytes(numbers.packed.clone()),
+    ];
+    (Identity::DeviceNumbers(numbers.device), row)
+}
+
 /// The row of a device's account, and which row it overwrites.
 pub(in crate::store) fn device_sequences(
-    origin: Origin,
+    position: Position,
     account: &DeviceSequences,
 ) -> (Identity, Row) {
     let count = |number: u64| Cell::Int(number.cast_signed());
@@ -86,7 +103,7 @@ pub(in crate::store) fn device_sequences(
         count(counts.unknown_field),
         account.clock_skew_ms.map_or(Cell::Null, |ms| Cell::Real(f64::from(ms) / 1000.0)),
         Cell::Time(account.last_seen_at),
-        count(origin.position.0),
+        count(position.0),
     ];
     (Identity::DeviceSequences(account.device), row)
 }
@@ -164,8 +181,8 @@ pub(in crate::store) static MARK_REDRIVEN: Update = Update {
 };
 
 /// How many messages were sent through again, and which row says so.
-pub(in crate::store) fn redrives(partition: Partition, told: &RedrivenMessage) -> (Identity, Row) {
-    let cells = vec![partition_cell(partition), Cell::Int(told.number.cast_signed())];
+pub(in crate::store) fn redrives(partition: Partition, number: u64) -> (Identity, Row) {
+    let cells = vec![partition_cell(partition), Cell::Int(number.cast_signed())];
     (Identity::Redrives(partition), cells)
 }
 

@@ -10,7 +10,7 @@ use rusqlite::{
 };
 use uuid::Uuid;
 
-use super::{WriteConnection, away, blocking, ledger};
+use super::{WriteConnection, away, blocking, notes};
 use crate::clock::Timestamp;
 use crate::position::{Cursor, JournalId, Partition, Position};
 use crate::store::batch::{Batch, Part};
@@ -25,7 +25,11 @@ const BEGIN_CURSOR: &str = "INSERT INTO journal_cursor \
      (partition, journal_id, position, updated_at) VALUES (?1, ?2, ?3, ?4) \
      ON CONFLICT DO NOTHING";
 
-const MOVE_CURSOR: &str = "UPDATE journal_cursor SET position = ?1, updated_at = ?2 \
+const BEGIN_JOURNAL: &str = "INSERT INTO journals (journal_id, partition, how, began_at) \
+     SELECT journal_id, partition, 'first', updated_at FROM journal_cursor WHERE partition = ?1";
+
+const MOVE_CURSOR: &str = "UPDATE journal_cursor SET position = ?1, updated_at = ?2, \
+     received_at = coalesce(?6, received_at) \
      WHERE journal_id = ?3 AND partition = ?4 AND position = ?5 AND updated_at < ?2";
 
 /// As the columns hold them, but for blobs, which `unhex` reads.
@@ -68,9 +72,9 @@ impl Session for Writing {
             let Stand { cursor, stored_at } = stand;
             let (id, position) = (cursor.journal_id.to_string(), cursor.position.0.cast_signed());
             let values = params![cursor.partition.0, id, position, stored_at.micros()];
-            match connection.execute(BEGIN_CURSOR, values) {
-                Ok(1) => Ok(()),
-                Ok(_) => Err(Failure::Moved),
+            match begin(connection, values) {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(Failure::Moved),
                 Err(error) => Err(away(&error)),
             }
         })
@@ -94,6 +98,17 @@ impl Session for Writing {
     async fn lost(&mut self) -> String {
         pending().await
     }
+}
+
+/// False if there is a cursor already.
+fn begin(connection: &mut Connection, values: &[&dyn ToSql]) -> rusqlite::Result<bool> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if transaction.execute(BEGIN_CURSOR, values)? == 0 {
+        return Ok(false);
+    }
+    transaction.execute(BEGIN_JOURNAL, &values[..1])?;
+    transaction.commit()?;
+    Ok(true)
 }
 
 fn stored_stand(partition: Partition, found: &(String, i64, i64)) -> Result<Stand, Failure> {
@@ -130,7 +145,7 @@ fn write(
     for row in refusals.rows() {
         insert(transaction, Change::Insert(&REFUSED_ROWS), row).map_err(|error| failure(&error))?;
     }
-    let noted = ledger::note(transaction, &batch.readings, stored_at);
+    let noted = notes::note(transaction, &batch.readings, stored_at);
     noted.map_err(|error| failure(&error))?;
     move_cursor(transaction, batch, stored_at)?;
     Ok(refusals.written())
@@ -160,6 +175,7 @@ fn move_cursor(
         from.journal_id.to_string(),
         from.partition.0,
         from.position.0.cast_signed(),
+        batch.received_at.map(Timestamp::micros),
     ];
     let moved = transaction.prepare_cached(MOVE_CURSOR).and_then(|mut sql| sql.execute(values));
     match moved {

@@ -19,6 +19,8 @@ pub(crate) struct Service {
     environment: Vec<(&'static str, String)>,
     /// What runs it: a command, and its arguments before the program's name. Empty: nothing.
     under: Vec<String>,
+    /// Options of `serve`, behind its configuration.
+    options: Vec<&'static str>,
     /// How many bytes of the log are of earlier runs.
     log_before: usize,
     dir: TempDir,
@@ -54,8 +56,8 @@ impl Service {
         std::fs::write(dir.path().join("pulseward.toml"), configuration(dir.path(), settings))
             .expect("configuration written");
         let environment = settings.environment.clone();
-        let process = spawn(dir.path(), &environment, &under);
-        Self { process, environment, under, log_before: 0, dir }
+        let process = spawn(dir.path(), &environment, &under, &[]);
+        Self { process, environment, under, options: Vec::new(), log_before: 0, dir }
     }
 
     /// Where its HTTP server listens in this run.
@@ -108,7 +110,19 @@ impl Service {
     pub(crate) fn relaunch(&mut self) {
         self.kill9();
         self.log_before = self.log().len();
-        self.process = spawn(self.dir.path(), &self.environment, &self.under);
+        self.process = spawn(self.dir.path(), &self.environment, &self.under, &self.options);
+    }
+
+    /// [`Service::restart`] with these options of `serve` from now on.
+    pub(crate) async fn restart_with(&mut self, options: &[&'static str]) {
+        self.options = options.to_vec();
+        self.restart().await;
+    }
+
+    /// From the next start on it has another `[store] url`.
+    pub(crate) fn use_store(&mut self, url: &str) {
+        self.environment.retain(|(name, _)| *name != STORE_URL);
+        self.environment.push((STORE_URL, url.to_owned()));
     }
 
     /// [`Service::relaunch`] by another command from now on.
@@ -131,13 +145,22 @@ impl Service {
     }
 }
 
-fn spawn(dir: &Path, environment: &[(&'static str, String)], under: &[String]) -> Process {
+/// Overrides the configuration's key.
+const STORE_URL: &str = "PULSEWARD_STORE__URL";
+
+fn spawn(
+    dir: &Path,
+    environment: &[(&'static str, String)],
+    under: &[String],
+    options: &[&str],
+) -> Process {
     let program = env!("CARGO_BIN_EXE_pulseward");
     let mut words = under.iter().map(String::as_str).chain([program]);
     let mut command = Command::new(words.next().expect("at least the program"));
     // By its whole path: what runs it may have gone to another directory.
     let configuration = dir.join("pulseward.toml");
     command.args(words).current_dir(dir).args(["serve", "--config", path_text(&configuration)]);
+    command.args(options);
     command.envs(environment.iter().map(|(name, value)| (name, value)));
     Process::spawn("pulseward", &mut command, &dir.join("log"))
 }

@@ -37,6 +37,24 @@ impl Sql {
         }
     }
 
+    /// Lets nobody else write to it, until that is released.
+    pub(crate) async fn hold(&self) -> Hold {
+        match self {
+            Self::Postgres(database) => {
+                let client = database.connect().await;
+                let lock = "BEGIN; LOCK TABLE pulseward.journal_cursor IN EXCLUSIVE MODE";
+                client.batch_execute(lock).await.expect("locked");
+                Hold::Postgres(client)
+            }
+            Self::Sqlite(dir) => {
+                let connection = rusqlite::Connection::open(sqlite_file(dir)).expect("opens");
+                connection.busy_timeout(std::time::Duration::from_secs(30)).expect("set");
+                connection.execute_batch("BEGIN IMMEDIATE").expect("locked");
+                Hold::Sqlite(connection)
+            }
+        }
+    }
+
     /// The microseconds of a time's column, in SQL.
     pub(crate) fn micros(&self, column: &str) -> String {
         match self {
@@ -80,6 +98,22 @@ impl Sql {
         let rows = self.rows(sql).await;
         assert!(rows.len() == 1 && rows[0].len() == 1, "{sql}: {rows:?}");
         rows[0][0].parse().unwrap_or_else(|_| panic!("{sql}: {rows:?}"))
+    }
+}
+
+/// Who keeps a database from being written to.
+pub(crate) enum Hold {
+    Postgres(tokio_postgres::Client),
+    Sqlite(rusqlite::Connection),
+}
+
+impl Hold {
+    /// Lets others write again.
+    pub(crate) async fn release(self) {
+        match self {
+            Self::Postgres(client) => client.batch_execute("ROLLBACK").await.expect("released"),
+            Self::Sqlite(connection) => connection.execute_batch("ROLLBACK").expect("released"),
+        }
     }
 }
 

@@ -3,10 +3,12 @@
 
 mod alerts;
 mod audit;
+mod restored;
 mod rules;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use pulseward::clock::Timestamp;
 use pulseward::engine::alerts::{
     Alert, AlertEvent, AlertId, AlertKind, Condition, DecidingReading, Phase, Risk, ScoreSummary,
@@ -19,9 +21,9 @@ use pulseward::engine::input::{
     Sites,
 };
 use pulseward::engine::output::{
-    BindingRow, DeviceRow, DeviceSequences, IntakeCounts, MonitoringChange, MonitoringState,
-    Output, PatientRow, ProfileRow, Quality, Reading, RedrivenMessage, RegistryChange, Reject,
-    RejectReason, RejectedReading, SequenceEvents, SiteRow, Verdict,
+    BindingRow, DeviceNumbers, DeviceRow, DeviceSequences, IntakeCounts, MonitoringChange,
+    MonitoringState, Output, PatientRow, ProfileRow, Quality, Reading, RedrivenMessage,
+    RegistryChange, Reject, RejectReason, RejectedReading, SequenceEvents, SiteRow, Verdict,
 };
 use pulseward::engine::profile::{
     AgeGroup, AssertedRule, BaselineLevel, BaselineRule, Eligibility, Escalation, Level, LimitRule,
@@ -38,6 +40,7 @@ use uuid::Uuid;
 
 use self::alerts::*;
 use self::audit::{access, audit_event, head, stranger};
+use self::restored::restored;
 use self::rules::profile;
 use super::POSITION;
 
@@ -167,6 +170,13 @@ fn device_sequences() -> Output {
     }))
 }
 
+fn device_numbers() -> Vec<Output> {
+    let of = |newest, packed| {
+        Output::DeviceNumbers(DeviceNumbers { device: DeviceKey(70_000), newest, packed })
+    };
+    vec![of(Some(at(-5)), "\u{1}\u{7}\u{5}".into()), of(None, Bytes::new())]
+}
+
 fn registry(change: RegistryChange) -> Output {
     Output::Registry(Box::new(change))
 }
@@ -223,44 +233,20 @@ fn commands() -> Vec<(&'static str, Entry)> {
     let put_profile = |owner| {
         command(Action::PutProfile { owner, profile: profile(), expected_version: Some(1) })
     };
-    let row = SiteRow {
-        key: SiteKey(1),
-        id: site.clone(),
-        display_name: "Nord, 2. Stock".to_owned(),
-        time_zone: "Europe/Vienna".to_owned(),
-        created_at: at(0),
-    };
-    let device_row = DeviceRow {
-        key: DeviceKey(70_000),
-        id: device.clone(),
-        site: SiteKey(1),
-        created_at: at(0),
-    };
-    let binding = |until| {
-        let (device, patient) = (DeviceKey(70_000), PatientKey(3));
-        BindingRow { device, patient, from: at(-60), until, schedule: schedule().into() }
-    };
-    let profile_row = |scope| ProfileRow {
-        scope,
-        version: 2,
-        profile: profile(),
-        put_at: at(0),
-        put_by: "nurse@example.org".to_owned(),
-    };
     let done = |event, change| entry(event, vec![registry(change)]);
     vec![
-        ("create-site", done(command(create_site), RegistryChange::Site(row))),
+        ("create-site", done(command(create_site), RegistryChange::Site(site_row()))),
         ("create-patient", done(command(create_patient), RegistryChange::Patient(patient_row()))),
-        ("create-device", done(command(create_device), RegistryChange::Device(device_row))),
+        ("create-device", done(command(create_device), RegistryChange::Device(device_row()))),
         (
             "bind-device",
-            done(command(Action::BindDevice(bind)), RegistryChange::Binding(binding(None))),
+            done(command(Action::BindDevice(bind)), RegistryChange::Binding(binding_row(None))),
         ),
         (
             "unbind-device",
             done(
                 command(Action::UnbindDevice { device, at: None }),
-                RegistryChange::Binding(binding(Some(at(0)))),
+                RegistryChange::Binding(binding_row(Some(at(0)))),
             ),
         ),
         (
@@ -285,6 +271,35 @@ fn commands() -> Vec<(&'static str, Entry)> {
             ),
         ),
     ]
+}
+
+fn site_row() -> SiteRow {
+    SiteRow {
+        key: SiteKey(1),
+        id: site(),
+        display_name: "Nord, 2. Stock".to_owned(),
+        time_zone: "Europe/Vienna".to_owned(),
+        created_at: at(0),
+    }
+}
+
+fn device_row() -> DeviceRow {
+    DeviceRow { key: DeviceKey(70_000), id: device(), site: SiteKey(1), created_at: at(0) }
+}
+
+fn binding_row(until: Option<Timestamp>) -> BindingRow {
+    let (device, patient) = (DeviceKey(70_000), PatientKey(3));
+    BindingRow { device, patient, from: at(-60), until, schedule: schedule().into() }
+}
+
+fn profile_row(scope: Scope) -> ProfileRow {
+    ProfileRow {
+        scope,
+        version: 2,
+        profile: profile(),
+        put_at: at(0),
+        put_by: "nurse@example.org".to_owned(),
+    }
 }
 
 fn patient_row() -> PatientRow {
@@ -404,6 +419,7 @@ fn outputs() -> Vec<(&'static str, Entry)> {
         ("alerts", led_to(alerts())),
         ("monitoring", led_to(monitoring())),
         ("device-sequences", led_to(vec![device_sequences()])),
+        ("device-numbers", led_to(device_numbers())),
         ("audit", led_to(vec![Output::Audit(Box::new(audit_event()))])),
         ("reject", led_to(vec![Output::Reject(Box::new(reject))])),
         ("verdict", led_to(vec![Output::Verdict(Box::new(verdict))])),
@@ -411,5 +427,5 @@ fn outputs() -> Vec<(&'static str, Entry)> {
 }
 
 pub(super) fn samples() -> Vec<(&'static str, Entry)> {
-    [inputs(), commands(), care(), alert_work(), intake(), outputs()].concat()
+    [inputs(), commands(), care(), alert_work(), intake(), restored(), outputs()].concat()
 }

@@ -118,6 +118,7 @@ pub(super) fn alerts() -> Vec<Output> {
         told(Phase::Close, Trigger::EngineChanged, over()),
         told(Phase::Update, Trigger::RuleChanged, tachycardia()),
         told(Phase::Update, Trigger::Grouping, outage()),
+        told(Phase::Update, Trigger::Restored, tachycardia()),
         told(Phase::Acknowledge, Trigger::Request, deteriorating()),
         told(Phase::Pause, Trigger::Request, outage()),
         told(Phase::Resume, Trigger::Timer, tachycardia()),
