@@ -51,6 +51,10 @@ pub enum Command {
     /// List refused messages, or send them through the intake again.
     #[command(subcommand)]
     Rejected(crate::rejected_admin::Task),
+    /// Write everything held about a patient as JSON Lines.
+    Export(crate::export::Options),
+    /// Erase a patient: delete everything held about them, for good.
+    Erase(crate::erase::Options),
     /// Verify the record of who did and read what.
     #[command(subcommand)]
     Audit(crate::audit_admin::Task),
@@ -98,6 +102,21 @@ mod tests {
         assert!(!enroll(&["--create-sites"]) && !enroll(&["--time-zone", "Europe/Berlin"]));
         assert!(enroll(&["--measures", "heart_rate=1s,spo2=5s", "--upload-interval", "1min"]));
         assert!(!enroll(&["--measures", "heart_rate"]));
+    }
+
+    #[test]
+    fn one_patient_is_erased_or_a_list_of_them_and_a_list_only_with_yes() {
+        let erase = |options: &[&str]| {
+            let arguments = ["pulseward", "erase"].iter().chain(options);
+            Arguments::try_parse_from(arguments).is_ok()
+        };
+        assert!(erase(&["--patient", "p-1"]) && erase(&["--patient", "p-1", "--yes"]));
+        assert!(erase(&["--from", "erased.csv", "--yes"]) && erase(&["--wait-for", "7"]));
+        assert!(erase(&["--patient", "p-1", "--dry-run", "--config", "x.toml"]));
+        assert!(!erase(&[]) && !erase(&["--from", "erased.csv"]) && !erase(&["--patient", "a b"]));
+        assert!(!erase(&["--patient", "p-1", "--from", "erased.csv", "--yes"]));
+        assert!(!erase(&["--patient", "p-1", "--dry-run"]));
+        assert!(!erase(&["--patient", "p-1", "--yes", "--dry-run", "--config", "x.toml"]));
     }
 
     #[test]

@@ -228,7 +228,10 @@ fn routes(settings: &Settings, parts: Parts, streams: Streams, health: &Health) 
             VitalsServiceServer<_>,
             vitals::Service::new(commands.clone(), history.clone())
         ))
-        .add_service(guarded!(RegistryServiceServer<_>, registry::Service::new(commands.clone())))
+        .add_service(guarded!(
+            RegistryServiceServer<_>,
+            registry::Service::new(commands.clone(), history.clone())
+        ))
         .add_service(guarded!(ProfileServiceServer<_>, profiles::Service::new(commands.clone())))
         .add_service(guarded!(
             IngestServiceServer<_>,

@@ -30,7 +30,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 pub use self::cursor::{CursorError, WatchCursor};
 pub use self::filter::Filter;
 use self::view::View;
-pub use self::view::{Change, EventRef, Snapshot};
+pub use self::view::{Change, EventRef, Left, Snapshot};
 use self::watcher::Watcher;
 pub use self::watcher::{Ended, Heartbeat, Lagged, Update, Watch};
 use crate::clock::Clock;

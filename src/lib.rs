@@ -31,6 +31,7 @@
 //!   and the commands for them
 //! - [`rejected_admin`], [`restore`]: the commands for what was refused, and for what was lost
 //! - [`audit_admin`]: the command that verifies who did what
+//! - [`export`], [`erase`]: the commands for what is held about a patient
 //! - [`config`], [`telemetry`], [`readiness`], [`cli`]: what surrounds them
 //! - [`service`]: the composition root, the only one who knows everyone
 //!
@@ -66,6 +67,8 @@ pub mod config;
 pub mod demo;
 pub mod engine;
 pub mod enroll;
+pub mod erase;
+pub mod export;
 pub mod grpc;
 pub mod http;
 pub mod hub;

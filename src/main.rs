@@ -16,7 +16,8 @@ use pulseward::service::{self, Service};
 use pulseward::store::OnGap;
 use pulseward::telemetry::Metrics;
 use pulseward::{
-    audit_admin, enroll, profile_admin, profile_file, rejected_admin, restore, telemetry,
+    audit_admin, enroll, erase, export, profile_admin, profile_file, rejected_admin, restore,
+    telemetry,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +39,10 @@ fn main() -> ExitCode {
         Command::Enroll(options) => enroll(&options),
         Command::Profile(task) => profile(&task),
         Command::Rejected(task) => rejected(&task),
+        Command::Export(options) => {
+            with_config(&options.config.clone(), |config| export(&options, &config))
+        }
+        Command::Erase(options) => erase(&options),
         Command::Audit(task) => audit(&task),
     };
     ended.unwrap_or_else(|error| {
@@ -114,6 +119,32 @@ fn rejected(task: &rejected_admin::Task) -> anyhow::Result<ExitCode> {
             Ok(if summary.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }
+}
+
+fn export(options: &export::Options, config: &Config) -> anyhow::Result<()> {
+    let store = service::store_settings(config)?;
+    let exported = runtime()?.block_on(export::run(options, &store));
+    match exported {
+        // Who has read enough and closed the pipe is not an error.
+        Err(export::Error::Write(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        exported => Ok(exported.map(drop)?),
+    }
+}
+
+fn erase(options: &erase::Options) -> anyhow::Result<ExitCode> {
+    if let (Some(file), Some(patient)) = (&options.config, &options.patient) {
+        return with_config(file, |config| {
+            let store = service::store_settings(&config)?;
+            let counts = runtime()?.block_on(export::count(&store, patient))?;
+            let lines = counts.iter().map(|(kind, count)| format!("{count} {kind}\n"));
+            answer(&format!("{}nothing was deleted\n", lines.collect::<String>()))
+        });
+    }
+    let summary = runtime()?.block_on(erase::run(options, &mut std::io::stdout()))?;
+    if summary.passed_over > 0 {
+        eprintln!("{} erased, {} passed over", summary.erased, summary.passed_over);
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn audit(task: &audit_admin::Task) -> anyhow::Result<ExitCode> {

@@ -11,7 +11,7 @@
 //! received when the last entry was that the store has: to the engine the service was down since.
 //!
 //! Deliberately absent: it does not look for readings that are lost. What the devices' numbers say
-//! is told ([`report`]); which of them are really missing, `GetDeviceReport` says once devices have
+//! is told (`--report`); which of them are really missing, `GetDeviceReport` says once devices have
 //! sent again.
 
 mod report;
@@ -216,7 +216,7 @@ fn rows(chunk: &Chunk) -> u64 {
         Chunk::Patients(rows) => rows.len(),
         Chunk::Devices(rows) => rows.len(),
         Chunk::Settle { count, .. } => *count as usize,
-        Chunk::Profiles(_) | Chunk::Alerts(_) | Chunk::End(_) => 0,
+        Chunk::Profiles(_) | Chunk::Alerts(_) | Chunk::Erased(_) | Chunk::End(_) => 0,
     };
     rows as u64
 }

@@ -14,7 +14,7 @@
 //! A row that the database can't hold is set aside and blocks nobody: the module `refused` tells
 //! how, and what operators can do. [`Maintenance`] runs beside the writer: it keeps the buckets of
 //! `readings_1min` and `readings_1h`, makes partitions ahead, and deletes what is older than its
-//! retention. Where a database does not fit the journal, a person decides: [`accept_gap`] goes on
+//! retention, and what is left of patients who were erased. Where a database does not fit the journal, a person decides: [`accept_gap`] goes on
 //! after a gap, and [`restore`] reads what a lost data directory is rebuilt from.
 //!
 //! Deliberately absent: TLS to Postgres is not spoken yet, so a URL that
@@ -29,6 +29,8 @@ pub mod blob;
 mod buckets;
 mod cursor;
 mod database;
+mod erasure;
+mod export;
 mod follower;
 mod history;
 mod ledger;
@@ -50,6 +52,8 @@ use std::time::Duration;
 pub use aggregate::Aggregate;
 pub use audit::{AUDIT_PAGE_SIZE_MAX, AuditPage, AuditQuery, StoredAuditEvent, StoredDetails};
 pub use buckets::{BucketsPage, BucketsQuery, ReadingBucket};
+pub use erasure::StoredErasure;
+pub use export::{ExportError, Sink, export, kinds as export_kinds};
 pub use follower::Writer;
 pub use history::{
     History, HistoryError, LatestQuery, PAGE_SIZE_MAX, ReadingsPage, ReadingsQuery, StoredReading,

@@ -7,7 +7,7 @@ use anyhow::Result;
 use pulseward::clock::Timestamp;
 use pulseward::engine::input::{Encoding, Event, Input, Publish};
 use pulseward::engine::output::{
-    DeviceSequences, IntakeCounts, Output, Quality, Reading, SequenceEvents,
+    DeviceNumbers, DeviceSequences, IntakeCounts, Output, Quality, Reading, SequenceEvents,
 };
 use pulseward::journal::{self, Entry, Journal, Record, Writer};
 use pulseward::position::Position;
@@ -30,9 +30,12 @@ pub(crate) struct Ward {
     _dir: TempDir,
 }
 
-/// So many readings, ten to a message.
+/// So many readings, ten to a message, each message with what has come from its device.
 pub(crate) fn readings(count: usize) -> Result<Ward> {
-    let message = |number| (0..READINGS_PER_MESSAGE).map(|vital| reading(number, vital)).collect();
+    let message = |number| {
+        let readings = (0..READINGS_PER_MESSAGE).map(|vital| reading(number, vital));
+        readings.chain([numbers(number)]).collect()
+    };
     ward((0..count / READINGS_PER_MESSAGE).map(message))
 }
 
@@ -91,6 +94,15 @@ fn reading(message: usize, vital: usize) -> Output {
         original: None,
         interval: None,
         measurement_id: 0,
+    })
+}
+
+fn numbers(message: usize) -> Output {
+    let packed = [&[1, 7][..], &(message as u64).to_be_bytes()].concat().into();
+    Output::DeviceNumbers(DeviceNumbers {
+        device: DeviceKey(key(message)),
+        newest: Some(time(message)),
+        packed,
     })
 }
 

@@ -52,7 +52,8 @@ pub(super) struct Device {
     pub(super) row: DeviceRow,
     /// Whose it was, is and will be, by rising start; apart from each other.
     pub(super) bindings: Vec<BindingRow>,
-    /// When the newest reading admitted from it was measured.
+    /// When the newest reading admitted from it was measured, or the end of a time in which it
+    /// measured who was erased since: no binding reaches behind it.
     pub(super) newest: Option<Timestamp>,
     /// What it last said of itself, and what is known of its clock.
     pub(super) state: DeviceState,

@@ -228,7 +228,8 @@ pub enum Phase {
     Deescalate = 3,
     /// The condition ended by readings.
     End = 4,
-    /// It was closed without readings: its device was unbound, or its rule is gone.
+    /// It was closed without readings: its device was unbound, its rule is gone, or its patient was
+    /// erased.
     Close = 5,
     /// Something else about it changed: its device, limit or rule, its assignee, a note, or its
     /// data came back.
@@ -309,6 +310,8 @@ pub enum Trigger {
     Grouping,
     /// The data directory was lost, and the alert rebuilt from the store.
     Restored,
+    /// The patient was erased.
+    Erased,
 }
 
 impl Trigger {
@@ -327,6 +330,7 @@ impl Trigger {
             Self::Ingest => "ingest",
             Self::Grouping => "grouping",
             Self::Restored => "restored",
+            Self::Erased => "erased",
         }
     }
 }

@@ -34,6 +34,14 @@ impl Ids {
         self.numbers.find(hash, |number| id_of(*number) == id).copied()
     }
 
+    /// Takes the row with this id out: nothing leads to it any more.
+    pub(super) fn remove<'a>(&mut self, id: &str, id_of: impl Fn(u32) -> &'a str) {
+        let hash = self.hasher.hash_one(id);
+        if let Ok(entry) = self.numbers.find_entry(hash, |number| id_of(*number) == id) {
+            entry.remove();
+        }
+    }
+
     /// Adds a row whose id no other has.
     pub(super) fn insert<'a>(&mut self, number: u32, id_of: impl Fn(u32) -> &'a str) {
         let hash = |number: &u32| self.hasher.hash_one(id_of(*number));
@@ -55,5 +63,7 @@ mod tests {
             assert_eq!(ids.find(id_of(number), id_of), Some(number));
         }
         assert_eq!(ids.find("device-1000", id_of), None);
+        ids.remove("device-7", id_of);
+        assert_eq!((ids.find("device-7", id_of), ids.find("device-8", id_of)), (None, Some(8)));
     }
 }

@@ -331,6 +331,14 @@ pub enum Action {
         /// A `ReadingBatch` in protobuf that holds nothing but the readings, as they were given.
         readings: Bytes,
     },
+    /// Erases a patient.
+    ErasePatient {
+        /// Who.
+        patient: PatientId,
+        /// Only if they were added before this: an id that was erased is free, and may be another
+        /// patient's by now.
+        added_before: Option<Timestamp>,
+    },
 }
 
 /// A refused message, as the store holds it.

@@ -4,6 +4,7 @@
 //! the journal beside their input and are never computed again once they stand there. Answers are
 //! not among them: they are for the caller alone, and kept nowhere ([`Reply`]).
 
+mod erased;
 mod registry;
 mod reply;
 
@@ -12,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+pub use self::erased::{Erased, Worn};
 pub use self::registry::{BindingRow, DeviceRow, PatientRow, ProfileRow, RegistryChange, SiteRow};
 pub use self::reply::{Done, Refusal, Reply};
 use super::alerts::AlertEvent;
@@ -46,6 +48,8 @@ pub enum Output {
     DeviceNumbers(DeviceNumbers),
     /// Somebody read or changed something, or tried to.
     Audit(Box<AuditEvent>),
+    /// A patient was erased.
+    Erased(Box<Erased>),
 }
 
 /// A message that was sent through the intake again.

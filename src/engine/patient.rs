@@ -16,7 +16,7 @@ use super::attention::Attentive;
 use super::input::Schedule;
 use super::late::Late;
 use super::monitoring::Monitoring;
-use super::output::PatientRow;
+use super::output::{Erased, PatientRow};
 use super::profile::{Scope, SilenceRule, VersionedProfile};
 use super::rules::history::History;
 use super::rules::track::Track;
@@ -65,6 +65,8 @@ pub(super) struct Patient {
     pub(super) flood: Option<Box<Flood>>,
     /// What was measured by hand last, if anything ever was.
     pub(super) by_hand: Option<Box<ByHand>>,
+    /// That they were erased, if they were: nothing else is left of them.
+    pub(super) erased: Option<Box<Erased>>,
 }
 
 /// One vital of one device, while it is bound to a patient.
@@ -246,7 +248,14 @@ impl Patient {
             late: None,
             flood: None,
             by_hand: None,
+            erased: None,
         }
+    }
+
+    /// What stands in the place of a patient who was erased.
+    pub(super) fn tombstone(erased: Erased) -> Self {
+        let row = erased.tombstone.clone();
+        Self { erased: Some(Box::new(Erased { patient: None, ..erased })), ..Self::new(row) }
     }
 
     /// The number of the next alert.

@@ -5,6 +5,7 @@
 //! admitted from its device (V7). A name outside the caller's sites is answered exactly like a
 //! name that does not exist.
 
+mod erasure;
 mod wearing;
 
 use std::collections::BTreeSet;
@@ -92,6 +93,10 @@ pub(super) fn execute(
             let key = find_patient(state, caller, patient)?;
             return by_hand::record(state, key, readings, now, outputs);
         }
+        Action::ErasePatient { patient, added_before } => {
+            allow(caller, "erase patients", &[Role::Admin])?;
+            return erasure::erase(state, caller, patient, *added_before, now, outputs);
+        }
         Action::PutProfile { owner, profile, expected_version } => {
             let scope = authorised_scope(state, caller, owner)?;
             profile.validate(scope.into()).map_err(Refusal::InvalidArgument)?;
@@ -129,6 +134,11 @@ fn not_found(kind: &'static str, id: &str) -> Refusal {
 
 fn already_exists(kind: &'static str, id: &str) -> Refusal {
     Refusal::AlreadyExists { kind, id: id.to_owned() }
+}
+
+fn reserved(field: &str, description: &str) -> Refusal {
+    let (field, description) = (field.to_owned(), description.to_owned());
+    Refusal::InvalidArgument(vec![Violation { field, description }])
 }
 
 pub(super) fn find_site(
@@ -203,6 +213,9 @@ fn create_patient(
     if state.patient_key(id.as_str()).is_some() {
         return Err(already_exists("patient", id.as_str()));
     }
+    if id.is_erased() {
+        return Err(reserved("patient_id", "reserved for patients who were erased"));
+    }
     let key = PatientKey(next_key(state.patients.len(), "patient")?);
     let row = PatientRow {
         key,
@@ -229,10 +242,7 @@ fn create_device(
         return Err(already_exists("device", id.as_str()));
     }
     if id.as_str() == DeviceId::BY_HAND {
-        return Err(Refusal::InvalidArgument(vec![Violation {
-            field: "device_id".to_owned(),
-            description: "reserved for what people measure by hand".to_owned(),
-        }]));
+        return Err(reserved("device_id", "reserved for what people measure by hand"));
     }
     let key = DeviceKey(next_key(state.devices.len(), "device")?);
     let row = DeviceRow { key, id: id.clone(), site, created_at: now };

@@ -16,7 +16,8 @@
 //! **What can't be rebuilt** begins anew: breaches that were pending, levels that were clearing,
 //! histories of trends and baselines, late readings that were being folded, alerts held back in a
 //! flood, what devices said of themselves (the broker keeps their last status), how far their
-//! clocks are off, the time until an alert is passed on, and which alerts ended last.
+//! clocks are off, the time until an alert is passed on, which alerts ended last, and which readings
+//! that had been refused for what they are a redrive has admitted.
 
 mod alerts;
 
@@ -28,10 +29,12 @@ use super::admit::by_hand::ByHand;
 pub use super::admit::{InvalidNumbers, check_packed};
 use super::alerts::Alert;
 use super::attention::Attentive;
+use super::audit::Head;
 use super::monitoring::{self, Monitoring};
 use super::outage::ingest;
 use super::output::{
-    BindingRow, DeviceRow, IntakeCounts, MonitoringState, Output, PatientRow, ProfileRow, SiteRow,
+    BindingRow, DeviceRow, Erased, IntakeCounts, MonitoringState, Output, PatientRow, ProfileRow,
+    SiteRow,
 };
 use super::patient::{Channel, Patient};
 use super::profile::{Eligibility, Scope, VersionedProfile};
@@ -65,6 +68,8 @@ pub enum Chunk {
     },
     /// That was all.
     End(Totals),
+    /// Patients who were erased, behind the rows that stand in their places.
+    Erased(Vec<Erased>),
 }
 
 /// A patient, as the store holds them.
@@ -141,6 +146,8 @@ pub struct Totals {
     pub redrives: u64,
     /// How many alerts of gateways and of the service itself there were.
     pub own_alerts: u32,
+    /// Where the chain of audit events ends.
+    pub audit: Head,
 }
 
 /// Takes a part in.
@@ -148,12 +155,14 @@ pub(super) fn take(state: &mut State, chunk: &Chunk, now: Timestamp, outputs: &m
     match chunk {
         Chunk::Sites(rows) => rows.iter().for_each(|row| add_site(state, row, now)),
         Chunk::Profiles(rows) => rows.iter().for_each(|row| put_profile(state, row, now)),
+        Chunk::Erased(rows) => rows.iter().for_each(|row| erase(state, row)),
         Chunk::Patients(rows) => rows.iter().for_each(|row| add_patient(state, row, now)),
         Chunk::Devices(rows) => rows.iter().for_each(|row| add_device(state, row, now)),
         Chunk::Alerts(rows) => rows.iter().for_each(|row| alerts::open(state, row, now, outputs)),
         Chunk::Settle { first, count } => settle(state, *first, *count, now, outputs),
         Chunk::End(totals) => {
             state.general.redrives = Redrives::restored(totals.redrives, now);
+            state.general.audit = totals.audit;
             ingest::restored(state, totals.own_alerts, now, outputs);
         }
     }
@@ -227,6 +236,13 @@ fn add_patient(state: &mut State, standing: &PatientStanding, now: Timestamp) {
         patient.by_hand = Some(Box::new(ByHand::restored(&standing.by_hand)));
     }
     state.add_patient(patient);
+}
+
+/// Nothing leads to who was erased, and their number stays taken.
+fn erase(state: &mut State, erased: &Erased) {
+    if erased.tombstone.key.index() < state.patients.len() {
+        state.erase(erased.clone());
+    }
 }
 
 /// A version of a scope's profile, in force until the next.

@@ -21,7 +21,7 @@ use super::monitoring;
 use super::outage;
 use super::outage::gateways::Gateways;
 use super::outage::ingest::Ingest;
-use super::output::{MonitoringChange, Output, SiteRow};
+use super::output::{Erased, MonitoringChange, Output, SiteRow};
 use super::patient::Patient;
 use super::profile::{self, Scope, VersionedProfile};
 use super::redrive::Redrives;
@@ -151,9 +151,39 @@ impl State {
         };
         for index in 0..state.patients.len() {
             let key = state.patients.get(index).expect("counted").row.key;
+            state.forget_id_of_erased(key);
             state.reschedule(key);
         }
         state
+    }
+
+    /// Nothing leads to who was erased.
+    fn forget_id_of_erased(&mut self, key: PatientKey) {
+        let patients = &self.patients;
+        let id_of = |key: u32| patients.get(key as usize).expect("numbers of rows").row.id.as_str();
+        if patients.get(key.index()).is_some_and(|patient| patient.erased.is_some()) {
+            self.patient_ids.remove(id_of(key.0), id_of);
+        }
+    }
+
+    /// Puts a tombstone in the place of a patient who wears nothing and has no open alert.
+    pub(super) fn erase(&mut self, erased: Erased) {
+        let key = erased.tombstone.key;
+        let generation = self.general.generation;
+        let patients = &self.patients;
+        let id_of = |key: u32| patients.get(key as usize).expect("numbers of rows").row.id.as_str();
+        self.patient_ids.remove(id_of(key.0), id_of);
+        self.individual.remove(&key);
+        self.rule_sets.of_patients.remove(&key);
+        let patient = self.patients.get_mut(key.index()).expect("keys name patients");
+        *patient = Patient { generation, ..Patient::tombstone(erased) };
+        self.note_alerts(key);
+        self.reschedule(key);
+    }
+
+    /// The patients who were erased, by number.
+    pub fn erased(&self) -> impl Iterator<Item = &Erased> {
+        self.patients.iter().filter_map(|patient| patient.erased.as_deref())
     }
 
     /// The one copy of a schedule.
@@ -183,6 +213,7 @@ impl State {
     pub fn monitoring(&self) -> impl Iterator<Item = MonitoringChange> {
         self.patients
             .iter()
+            .filter(|patient| patient.erased.is_none())
             .map(|patient| monitoring::change(patient, &self.site(patient.row.site).row.id))
     }
 
@@ -358,6 +389,9 @@ impl State {
     /// Brings a patient's timers in line with their deadlines.
     pub(super) fn reschedule(&mut self, key: PatientKey) {
         let now = self.general.now.unwrap_or(Timestamp::MIN);
+        if self.patient(key).erased.is_some() {
+            return self.timers.set(key, Deadlines::NONE);
+        }
         if self.patient(key).generation != self.general.generation {
             // What is due by rules that have changed meanwhile is known once they are adapted to.
             return self.timers.set(key, Deadlines::at(now));

@@ -108,6 +108,11 @@ impl DeviceState {
         self.is_clock_off = true;
     }
 
+    /// What it asserts is about nobody any more.
+    pub(super) const fn forget_wearer(&mut self) {
+        self.event = None;
+    }
+
     const fn is_offline(&self) -> bool {
         self.lost_at.is_some()
     }

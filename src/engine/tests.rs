@@ -4,6 +4,7 @@ mod alarms;
 mod audit;
 mod by_hand;
 mod decoding;
+mod erasure;
 mod ingest;
 mod late;
 mod life;

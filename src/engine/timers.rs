@@ -41,7 +41,8 @@ pub(super) struct Deadlines {
 }
 
 impl Deadlines {
-    const NONE: Self = Self { attentive: Attentive::NEVER, wall: Timestamp::MAX };
+    /// Never.
+    pub(super) const NONE: Self = Self { attentive: Attentive::NEVER, wall: Timestamp::MAX };
 
     /// One look at this time, whatever for.
     pub(super) const fn at(wall: Timestamp) -> Self {

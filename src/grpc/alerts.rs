@@ -29,7 +29,9 @@ use crate::journal;
 use crate::position::OutputId;
 use crate::proto::v1;
 use crate::proto::v1::alert_service_server::AlertService;
-use crate::proto::v1::watch_alerts_response::{Event, Heartbeat, Live, Message, Snapshot, event};
+use crate::proto::v1::watch_alerts_response::{
+    Event, Heartbeat, LeftScope, Live, Message, Snapshot, event,
+};
 use crate::vitals::{PatientId, Priority, SiteId};
 
 /// Alerts in one message of a snapshot: well under the smallest message limit in use.
@@ -207,8 +209,7 @@ impl Feed {
             Update::Snapshot(standing) => snapshot(&standing),
             Update::Live { last } => vec![Message::Live(Live { cursor: self.cursor(last) })],
             Update::Event(event) => {
-                let change = Some(change(&event.change));
-                vec![Message::Event(Event { cursor: self.cursor(event.id), change })]
+                vec![happened(self.cursor(event.id), &event.change)]
             }
             Update::Heartbeat(heartbeat) => vec![Message::Heartbeat(Heartbeat {
                 cursor: self.cursor(heartbeat.last),
@@ -224,13 +225,17 @@ impl Feed {
     }
 }
 
-fn change(change: &Change) -> event::Change {
-    match change {
+fn happened(cursor: String, change: &Change) -> Message {
+    let change = match change {
         Change::Alert(event) => event::Change::Alert(convert::alerts::alert_event(event)),
         Change::Monitoring(change) => {
             event::Change::Monitoring(convert::alerts::monitoring(change))
         }
-    }
+        Change::Left(left) => {
+            return Message::LeftScope(LeftScope { cursor, patient_id: left.patient.to_string() });
+        }
+    };
+    Message::Event(Event { cursor, change: Some(change) })
 }
 
 /// Alerts first, then patients, in parts of bounded size; at least one, so that an empty snapshot

@@ -16,6 +16,7 @@ pub(super) mod alert_work;
 pub(super) mod alerts;
 pub(super) mod audit;
 pub(super) mod buckets;
+pub(super) mod erasures;
 pub(super) mod lookups;
 pub(super) mod profiles;
 pub(super) mod readings;

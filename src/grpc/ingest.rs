@@ -129,6 +129,10 @@ fn opened(letter: DeadLetter) -> Result<(Action, RejectedMessage), Skip> {
         let detail = "the message was sent through again before";
         return Err(Skip::new("ALREADY_REDRIVEN", detail));
     }
+    if message.erased_at.is_some() {
+        let detail = "the payload was erased, with a patient whom it may have been about";
+        return Err(Skip::new("PAYLOAD_ERASED", detail));
+    }
     let payload = message
         .payload
         .take()

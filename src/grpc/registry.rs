@@ -1,5 +1,5 @@
-//! `RegistryService`: who and what there is. Served so far: every change, each thing by its id, and
-//! the bindings of a device.
+//! `RegistryService`: who and what there is. Served so far: every change, each thing by its id, the
+//! bindings of a device, and how far an erasure is, which is the store's to say.
 
 use std::sync::Arc;
 
@@ -7,22 +7,26 @@ use tonic::{Request, Response, Status};
 
 use super::calls::Call;
 use super::commands::{Commands, Desk, unexpected};
-use super::convert::{lookups, registry as convert};
+use super::convert::{erasures, lookups, registry as convert};
 use super::status;
-use crate::engine::output::{Done, RegistryChange};
+use crate::engine::input::Role;
+use crate::engine::output::{Done, Refusal, RegistryChange};
 use crate::engine::query::{Found, Question, RegistryQuestion};
 use crate::proto::v1;
 use crate::proto::v1::list_bindings_request::Of;
 use crate::proto::v1::registry_service_server::RegistryService;
+use crate::store::History;
+use crate::vitals::PatientKey;
 
 /// Answers calls about the registry.
 pub(super) struct Service {
     desk: Desk,
+    history: Arc<dyn History>,
 }
 
 impl Service {
-    pub(super) fn new(commands: Arc<dyn Commands>) -> Self {
-        Self { desk: Desk::new(commands) }
+    pub(super) fn new(commands: Arc<dyn Commands>, history: Arc<dyn History>) -> Self {
+        Self { desk: Desk::new(commands), history }
     }
 
     async fn find(&self, call: &Call, question: RegistryQuestion) -> Result<Found, Status> {
@@ -246,6 +250,40 @@ impl RegistryService for Service {
                     }
                     _ => Err(unexpected("replacement")),
                 }
+            })
+            .await
+    }
+
+    async fn erase_patient(
+        &self,
+        request: Request<v1::ErasePatientRequest>,
+    ) -> Result<Response<v1::Erasure>, Status> {
+        self.desk
+            .serve(request, async |call, request| {
+                status::leave_empty("request_id", &request.request_id)?;
+                let action = erasures::erase_patient(&request).map_err(status::invalid)?;
+                match self.desk.carry_out(call, action).await? {
+                    Done::Erased(erased) => Ok(erasures::begun(&erased)),
+                    _ => Err(unexpected("erasure")),
+                }
+            })
+            .await
+    }
+
+    async fn get_erasure(
+        &self,
+        request: Request<v1::GetErasureRequest>,
+    ) -> Result<Response<v1::Erasure>, Status> {
+        self.desk
+            .serve(request, async |call, request| {
+                let (role, action) = (call.principal.role, "look at erasures");
+                if !matches!(role, Role::Admin | Role::Auditor) {
+                    return Err(status::refused(Refusal::PermissionDenied { role, action }));
+                }
+                let (number, sites) = (request.patient_number, call.principal.sites.clone());
+                let erasure = self.history.erasure(PatientKey(number), sites).await;
+                let missing = |error| status::no_history(error, &number.to_string());
+                Ok(erasures::stored(erasure.map_err(missing)?))
             })
             .await
     }

@@ -6,6 +6,7 @@ mod audit;
 mod care;
 mod contract;
 mod dead_letters;
+mod erasure;
 mod fakes;
 mod life;
 mod lookups;

@@ -41,6 +41,9 @@ impl Filter {
         match change {
             Change::Alert(event) => self.covers(&event.alert) && event.concerns(self.priority_min),
             Change::Monitoring(monitoring) => self.admits_patient(monitoring),
+            Change::Left(left) => {
+                self.covers_site(&left.site) && self.covers_patient(&left.patient)
+            }
         }
     }
 

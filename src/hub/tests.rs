@@ -17,10 +17,12 @@ use crate::engine::alerts::{
     Alert, AlertEvent, AlertId, AlertKind, Condition, Phase, Signal, Trigger,
 };
 use crate::engine::input::{Event, Input, Publish, Sites};
-use crate::engine::output::{MonitoringChange, MonitoringState, Output};
-use crate::engine::profile::Scope;
+use crate::engine::output::{Erased, MonitoringChange, MonitoringState, Output, PatientRow};
+use crate::engine::profile::{Eligibility, Scope};
 use crate::journal::{Record, Settings, Writer};
-use crate::vitals::{DeviceId, PatientId, PatientKey, Priority, Quantity, RuleId, SiteId, Vital};
+use crate::vitals::{
+    DeviceId, PatientId, PatientKey, Priority, Quantity, RuleId, SiteId, SiteKey, Vital,
+};
 
 #[tokio::test]
 async fn a_new_watcher_gets_what_is_open_and_then_what_happens() {
@@ -201,6 +203,22 @@ async fn a_retrospective_alert_is_told_once_and_never_stands_open() {
     late.alert.signal = Signal::Off;
     house.say(vec![tell(late)]);
     assert_eq!(told(&mut watch, 1).await.0.last().unwrap(), "start p1");
+    let mut later = house.watch(everything(), None);
+    assert_eq!(told(&mut later, 1).await.0, ["[]", "live"]);
+}
+
+#[tokio::test]
+async fn a_patient_who_was_erased_leaves_those_who_watch_and_those_to_come() {
+    let mut house = House::new();
+    let only = |number| Filter { patients: BTreeSet::from([patient_of(number)]), ..everything() };
+    let mut watch = house.watch(only(1), Some(OutputId::default()));
+    let partial = |number| watch_over(number, MonitoringState::Partial);
+    house.say(vec![partial(1), partial(2), tell(event_of(start(1)))]);
+    house.say(vec![tell(event_of(end(1))), erased(2, Some(patient_of(2)))]);
+    house.say(vec![erased(1, Some(patient_of(1))), erased(3, None)]);
+    let told_of = ["p1:partial", "start p1", "end p1", "left p1"];
+    let heard = told(&mut watch, told_of.len()).await.0;
+    assert_eq!(heard.iter().filter(|word| *word != "live").collect::<Vec<_>>(), told_of);
     let mut later = house.watch(everything(), None);
     assert_eq!(told(&mut later, 1).await.0, ["[]", "live"]);
 }

@@ -9,7 +9,7 @@ use crate::engine::alerts::{Alert, AlertEvent, AlertId};
 use crate::engine::output::{MonitoringChange, Output};
 use crate::journal::Entry;
 use crate::position::{OutputId, Position};
-use crate::vitals::PatientKey;
+use crate::vitals::{PatientId, PatientKey, SiteId};
 
 /// Events remembered for watchers that were cut off briefly. At a thousand beds, a hundred alerts
 /// and a few changes of monitoring a bed and day this is about an hour.
@@ -40,6 +40,19 @@ pub enum Change {
     Alert(Arc<AlertEvent>),
     /// A patient is watched otherwise than before.
     Monitoring(Arc<MonitoringChange>),
+    /// A patient is there no longer: they were erased.
+    Left(Arc<Left>),
+}
+
+/// Who is there no longer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Who.
+    pub patient: PatientId,
+    /// The same, by number.
+    pub patient_key: PatientKey,
+    /// Where they were.
+    pub site: SiteId,
 }
 
 impl Change {
@@ -49,6 +62,12 @@ impl Change {
         match output {
             Output::Alert(event) => Some(Self::Alert(Arc::new((**event).clone()))),
             Output::Monitoring(change) => Some(Self::Monitoring(Arc::new((**change).clone()))),
+            Output::Erased(erased) => Some(Self::Left(Arc::new(Left {
+                // Told again, long after, to who has forgotten them.
+                patient: erased.patient.clone()?,
+                patient_key: erased.tombstone.key,
+                site: erased.site.clone(),
+            }))),
             Output::Reading(_)
             | Output::Reject(_)
             | Output::Registry(_)
@@ -115,6 +134,12 @@ impl View {
         }
     }
 
+    fn unwatch(&mut self, patient: PatientKey) {
+        if let Some(before) = self.patients.remove(&patient) {
+            *self.watched.entry(before.state.name()).or_default() -= 1;
+        }
+    }
+
     fn remember(&mut self, event: &EventRef) {
         match &event.change {
             // A retrospective alert is over with its start, and never stands open.
@@ -125,6 +150,7 @@ impl View {
                 self.open.insert(event.alert.id, event.alert.clone());
             }
             Change::Monitoring(change) => self.watch(Arc::clone(change)),
+            Change::Left(left) => self.unwatch(left.patient_key),
         }
         if self.recent.len() == RECENT_MAX
             && let Some(oldest) = self.recent.pop_front()

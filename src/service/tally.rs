@@ -109,7 +109,10 @@ impl Counts {
                 Output::Redriven(_) => self.redriven += 1,
                 Output::DeviceSequences(account) => self.add_sequences(&account.events),
                 Output::Audit(event) => *self.audit.entry(event.outcome.name()).or_default() += 1,
-                Output::Registry(_) | Output::Verdict(_) | Output::DeviceNumbers(_) => {}
+                Output::Registry(_)
+                | Output::Verdict(_)
+                | Output::DeviceNumbers(_)
+                | Output::Erased(_) => {}
             }
         }
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::row::{self, Cell, Change, Identity, Letter, Origin, Place, Placed, ReadingRow, Row};
 use crate::clock::Timestamp;
-use crate::engine::output::Output;
+use crate::engine::output::{Erased, Output, RegistryChange};
 use crate::journal::entry::Entry;
 use crate::position::{Cursor, Position};
 
@@ -36,6 +36,10 @@ pub(super) struct Batch {
     /// Messages that were sent through again, with the cells of [`row::MARK_REDRIVEN`]; they may
     /// be among `rejects`.
     redriven: Vec<Placed>,
+    /// Patients who were erased, with the cells of [`row::BEGIN_ERASURE`].
+    erasures: Vec<Placed>,
+    /// The same, with those of [`row::FORGET`].
+    forgotten: Vec<Placed>,
     size: Size,
 }
 
@@ -83,6 +87,10 @@ impl<'a> Part<'a> {
         }
     }
 
+    fn executed(statement: &'static row::Statement, rows: &'a [Placed]) -> Self {
+        Self::Others(Change::Execute(statement), rows.iter().collect())
+    }
+
     fn appended(table: &'static row::Table, rows: &'a [Placed]) -> Self {
         Self::Others(Change::Insert(table), rows.iter().collect())
     }
@@ -101,6 +109,8 @@ impl Batch {
             rejects: Vec::new(),
             audit_events: Vec::new(),
             redriven: Vec::new(),
+            erasures: Vec::new(),
+            forgotten: Vec::new(),
             size: Size::default(),
         }
     }
@@ -129,12 +139,16 @@ impl Batch {
             Part::Others(change, rows.iter().map(|(_, row)| *row).collect())
         });
         let mut parts = vec![Part::Readings(&self.readings)];
+        // Before the patient's row is overwritten.
+        parts.push(Part::executed(&row::BEGIN_ERASURE, &self.erasures));
         parts.extend(upserts);
         parts.push(Part::appended(&row::ALERT_EVENTS, &self.alert_events));
         parts.push(Part::appended(&row::REJECTED_MESSAGES, &self.rejects));
         parts.push(Part::appended(&row::AUDIT_EVENTS, &self.audit_events));
         let redriven = self.redriven.iter().collect();
         parts.push(Part::Others(Change::Update(&row::MARK_REDRIVEN), redriven));
+        // After what was written of them earlier in the same batch: later nothing comes.
+        parts.extend(row::FORGET.iter().map(|it| Part::executed(it, &self.forgotten)));
         parts.retain(|part| part.len() > 0);
         parts
     }
@@ -195,9 +209,22 @@ impl Batch {
                 let row = self.counted(origin, row::audit_event(origin, event));
                 self.audit_events.push(row);
             }
+            Output::Erased(erased) => self.erase(origin, erased),
             // Gateways are told by another follower; the store keeps no verdicts.
             Output::Verdict(_) => {}
         }
+    }
+
+    fn erase(&mut self, origin: Origin, erased: &Erased) {
+        let row = self.counted(origin, row::erasure(origin, erased));
+        self.erasures.push(row);
+        let tombstone = RegistryChange::Patient(erased.tombstone.clone());
+        self.upsert(origin, row::registry(&tombstone));
+        for worn in row::erased_wear(erased) {
+            self.upsert(origin, worn);
+        }
+        let row = self.counted(origin, row::forgotten(erased.tombstone.key));
+        self.forgotten.push(row);
     }
 
     fn upsert(&mut self, origin: Origin, (identity, row): (Identity, Row)) {
@@ -244,7 +271,7 @@ mod tests {
 
     use super::*;
     use crate::engine::input::{Event, Input, Publish};
-    use crate::engine::output::{RegistryChange, Reject, RejectReason, SiteRow};
+    use crate::engine::output::{Reject, RejectReason, SiteRow};
     use crate::position::{JournalId, Partition};
     use crate::vitals::{SiteId, SiteKey};
 

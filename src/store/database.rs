@@ -29,7 +29,8 @@ impl Failure {
         match self {
             Self::Away(reason) => reason.clone(),
             Self::Moved => "another writer moved the cursor".to_owned(),
-            Self::Refused(fault) => format!("the database refuses {fault}"),
+            // Not what may quote the row.
+            Self::Refused(fault) => format!("a row was refused: {fault}"),
             Self::Fatal(error) => super::chain(error),
         }
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::audit::{AuditPage, AuditQuery, ChainKey, StoredAuditEvent};
 use super::buckets::{BucketsPage, BucketsQuery};
+use super::erasure::StoredErasure;
 use super::page::Page;
 use super::rejected::{DeadLetter, RejectedPage, RejectedQuery};
 use super::row;
@@ -21,7 +22,7 @@ use crate::clock::Timestamp;
 use crate::engine::input::Sites;
 use crate::engine::output::Quality;
 use crate::position::MessageId;
-use crate::vitals::{DeviceId, PatientId, Quantity, Unit, Value, Vital};
+use crate::vitals::{DeviceId, PatientId, PatientKey, Quantity, Unit, Value, Vital};
 
 /// A page holds no more readings than this, however many are asked for.
 pub const PAGE_SIZE_MAX: u32 = 10_000;
@@ -65,6 +66,17 @@ pub trait History: Send + Sync {
         message: MessageId,
         sites: Sites,
     ) -> Result<DeadLetter, HistoryError>;
+
+    /// How the erasure of the patient of this number stands, for a caller who may see `sites`.
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// [`HistoryError`]; [`HistoryError::UnknownPatient`] if the store has not heard of it.
+    async fn erasure(
+        &self,
+        patient: PatientKey,
+        sites: Sites,
+    ) -> Result<StoredErasure, HistoryError>;
 
     /// A page of audit events, latest first. Cancel safe.
     ///

@@ -6,7 +6,7 @@
 //! The follower has its own way, which is faster.
 
 use super::Error;
-use super::row::{Cell, Row, Table};
+use super::row::{Cell, Row, Statement, Table};
 use crate::clock::Timestamp;
 use uuid::Uuid;
 
@@ -63,6 +63,8 @@ pub(super) enum Change {
     Put(&'static Table, Row),
     /// A row, unless there is one of its key.
     Add(&'static Table, Row),
+    /// A statement of ours, with its cells.
+    Run(&'static Statement, Row),
     /// A statement, as that of a [`Query`].
     Execute(&'static str, Row),
     /// The same; if it changes no row, nothing of the transaction is done.
@@ -92,6 +94,7 @@ impl Dialect {
         match change {
             Change::Put(table, row) => (table.insert_sql(self.prefix, self.mark), row),
             Change::Add(table, row) => (table.add_sql(self.prefix, self.mark), row),
+            Change::Run(statement, row) => (statement.sql(self.prefix, self.mark), row),
             Change::Execute(sql, row) | Change::Guard(sql, row) => (self.text(sql), row),
         }
     }

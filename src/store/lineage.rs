@@ -10,19 +10,23 @@
 //! positions would be given twice; and one whose keys name others than the journal's do, for then a
 //! patient's rows would be another's.
 
+use std::collections::BTreeSet;
+
 use tokio::runtime::Handle;
 use tracing::{info, warn};
 
 use super::cursor::{Extent, Mismatch};
 use super::ledger::{Cells, Change, Ledger, LedgerError, Query, Type};
 use super::restore::{StoredCursor, open_ledger};
-use super::row::{self, Cell, GAPS, JOURNALS, Row};
+use super::row::{self, BEGIN_ERASURE, Cell, FORGET, GAPS, JOURNALS, Origin, Row};
 use super::{Error, Settings};
 use crate::clock::Timestamp;
 use crate::engine::State;
+use crate::engine::output::Erased;
 use crate::engine::projection::RowKind;
 use crate::journal::Journal;
 use crate::position::{Cursor, JournalId, Partition, Position};
+use crate::vitals::{PatientId, PatientKey};
 
 /// Rows of the projection that share a transaction: few enough to be done in a second or two.
 const PROJECTED_ROWS: usize = 5_000;
@@ -115,8 +119,10 @@ pub(super) fn stored_cursor(
     Ok(Some(StoredCursor { cursor, received_at: received_at.unwrap_or(updated_at) }))
 }
 
+/// Every transaction is later than the one before, also where the clock has stepped back.
 const MOVE_CURSOR: &str = "UPDATE @journal_cursor SET journal_id = #1, position = #2,
-    updated_at = #3 WHERE partition = #4 AND journal_id = #5 AND position = #6";
+    updated_at = CASE WHEN updated_at < #3 THEN #3 ELSE updated_at END
+    WHERE partition = #4 AND journal_id = #5 AND position = #6";
 
 const BEGIN_CURSOR: &str =
     "INSERT INTO @journal_cursor (journal_id, position, updated_at, partition)
@@ -217,7 +223,7 @@ fn try_accept(
         missing_from: stored.map(|stored| stored.received_at),
         missing_until: first_receipt(journal)?,
     };
-    project(ledger, state, journal.last(), now)?;
+    project(ledger, state, journal.cursor(journal.last()), now)?;
     if finish(ledger, journal, state, &gap, now)? { Ok(Some(gap)) } else { Ok(None) }
 }
 
@@ -251,7 +257,9 @@ fn check_keys(ledger: &mut dyn Ledger, state: &State) -> Result<Option<String>, 
         ledger.read(&query, &mut |mut row: Cells| {
             let (key, id) = (row.key()?, row.text()?);
             let known = state.id_of(kind, key);
-            if known != Some(id.as_str()) && conflict.is_none() {
+            // Who was erased here since is still there by their id, until they are erased there.
+            let is_erased = kind == RowKind::Patient && known == Some(&*erased_id(key));
+            if known != Some(id.as_str()) && !is_erased && conflict.is_none() {
                 conflict = Some(match known {
                     Some(known) => format!("{name} {key} is {id} there and {known} here"),
                     None => format!("{name} {key} is {id} there and nobody here"),
@@ -266,16 +274,24 @@ fn check_keys(ledger: &mut dyn Ledger, state: &State) -> Result<Option<String>, 
     Ok(None)
 }
 
+fn erased_id(key: u32) -> String {
+    PatientId::erased(PatientKey(key)).to_string()
+}
+
 /// Writes what the state knows, in transactions of some thousand rows. A row that stands there
 /// already is the same or older; done by half it may be done again.
 fn project(
     ledger: &mut dyn Ledger,
     state: &State,
-    at: Position,
+    at: Cursor,
     now: Timestamp,
 ) -> Result<(), LedgerError> {
-    let rows = state.projection().filter_map(|output| row::standing(&output, at));
+    let erasures = new_erasures(ledger, state)?;
+    let rows = state.projection().filter_map(|output| row::standing(&output, at.position));
     let rows = rows.map(|(identity, row)| Change::Put(identity.table(), row));
+    // Before the rows that overwrite who they were, and behind those that may be theirs.
+    let begin = erasures.iter().map(|erased| begin_erasure(erased, at));
+    let forget = erasures.iter().flat_map(|erased| forget(erased));
     // A profile that stands there says who put it, which the state does not know.
     let profiles = state.profiles(now).map(row::missing_profile);
     let alerts = state.open_alerts().map(row::alert);
@@ -284,7 +300,8 @@ fn project(
     let redrives = Change::Put(redrives.0.table(), redrives.1);
     let mut written = 0;
     let mut changes = Vec::with_capacity(PROJECTED_ROWS);
-    for change in rows.chain(profiles).chain(alerts).chain([redrives]) {
+    let rows = begin.chain(rows).chain(profiles).chain(alerts).chain([redrives]).chain(forget);
+    for change in rows {
         changes.push(change);
         if changes.len() == PROJECTED_ROWS {
             written += changes.len();
@@ -299,6 +316,39 @@ fn project(
     Ok(())
 }
 
+/// The erasures of which the database has not heard.
+fn new_erasures<'s>(
+    ledger: &mut dyn Ledger,
+    state: &'s State,
+) -> Result<Vec<&'s Erased>, LedgerError> {
+    let query = Query {
+        sql: "SELECT CAST(patient_key AS bigint) FROM @erasures",
+        types: &[Type::Int],
+        values: Vec::new(),
+    };
+    let mut known = BTreeSet::new();
+    ledger.read(&query, &mut |mut row| {
+        known.insert(PatientKey(row.key()?));
+        Ok(())
+    })?;
+    Ok(state.erased().filter(|erased| !known.contains(&erased.tombstone.key)).collect())
+}
+
+/// No entry of the journal tells of it any more: whatever is older than the erasure is theirs.
+fn begin_erasure(erased: &Erased, at: Cursor) -> Change {
+    let Cursor { journal_id, partition, .. } = at;
+    let received_at = erased.tombstone.created_at;
+    let origin = Origin { journal_id, partition, position: Position::START, index: 0, received_at };
+    Change::Run(&BEGIN_ERASURE, row::erasure(origin, erased))
+}
+
+fn forget(erased: &Erased) -> impl Iterator<Item = Change> {
+    let worn = row::erased_wear(erased).map(|(identity, row)| Change::Put(identity.table(), row));
+    let row = row::forgotten(erased.tombstone.key);
+    let forget = FORGET.iter().map(move |statement| Change::Run(statement, row.clone()));
+    worn.chain(forget)
+}
+
 /// Alerts that are open there and not here ended in the gap, where nobody wrote down how.
 const CLOSE_ALERTS: &str = "UPDATE @alerts SET condition = 'inactive', signal = 'off',
     paused_until = NULL, is_over = #1 WHERE alert_id = #2";
@@ -310,7 +360,7 @@ fn finish(
     gap: &Gap,
     now: Timestamp,
 ) -> Result<bool, AcceptError> {
-    let open: std::collections::BTreeSet<_> = state.open_alerts().map(|alert| alert.id.0).collect();
+    let open: BTreeSet<_> = state.open_alerts().map(|alert| alert.id.0).collect();
     let query = Query {
         sql: "SELECT alert_id FROM @alerts WHERE NOT is_over",
         types: &[Type::Uuid],

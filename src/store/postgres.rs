@@ -21,7 +21,9 @@
 mod aggregate;
 mod audit;
 mod copy;
+mod erasure;
 mod expire;
+mod export;
 mod fault;
 mod ledger;
 mod maintain;
@@ -49,6 +51,7 @@ use super::Settings;
 use super::database::{Database, Failure};
 use crate::config::{Secret, SecretError};
 
+pub(super) use export::export;
 pub(super) use ledger::ledger;
 pub(super) use maintain::Maintaining;
 pub(super) use query::history;

@@ -83,6 +83,8 @@ pub struct RejectedMessage {
     pub redriven_from: Option<MessageId>,
     /// When it was sent through again.
     pub redriven_at: Option<Timestamp>,
+    /// When its payload was erased, with a patient whom it may have been about.
+    pub erased_at: Option<Timestamp>,
 }
 
 /// One refusal of a message.
@@ -139,6 +141,7 @@ pub(super) struct RawRejected {
     pub(super) payload: Option<Vec<u8>>,
     pub(super) redriven_from: Option<String>,
     pub(super) redriven_at: Option<Timestamp>,
+    pub(super) erased_at: Option<Timestamp>,
 }
 
 /// What messages are ordered by.
@@ -184,6 +187,7 @@ impl RawRejected {
             payload: first.payload.take().map(Bytes::from),
             redriven_from,
             redriven_at: first.redriven_at,
+            erased_at: first.erased_at,
         })
     }
 }
@@ -334,6 +338,7 @@ mod tests {
             payload: None,
             redriven_from: None,
             redriven_at: None,
+            erased_at: None,
         }
     }
 

@@ -22,6 +22,7 @@ use super::lineage::{self, How};
 use super::settings::Kind;
 use super::{Settings, postgres, row, sqlite};
 use crate::clock::Timestamp;
+use crate::engine::audit::{Digest, Head};
 use crate::engine::restore::{Chunk, Totals};
 use crate::position::{Cursor, JournalId, Partition, Position};
 use crate::vitals::PatientKey;
@@ -151,6 +152,7 @@ impl Source {
                 take(patient)
             })
         })?;
+        self.give(each, CHUNK_ROWS, Chunk::Erased, people::erased)?;
         self.give(each, CHUNK_PROFILES, Chunk::Profiles, rows::own_profiles)?;
         self.give(each, CHUNK_ROWS, Chunk::Devices, |ledger, take| {
             people::devices(ledger, recent, take)
@@ -199,9 +201,25 @@ impl Source {
             types: &[Type::Int; 2],
             values: vec![row::partition_cell(self.partition)],
         };
+        let audit = self.audit_head()?;
         let Some(mut row) = self.ledger.one(&query)? else { return Ok(Totals::default()) };
         let redrives = row.int_or_null()?.unwrap_or(0).cast_unsigned();
-        Ok(Totals { redrives, own_alerts: row.number()? })
+        Ok(Totals { redrives, own_alerts: row.number()?, audit })
+    }
+
+    /// Where the chain of audit events ends, to which the next one is added.
+    fn audit_head(&mut self) -> Result<Head, LedgerError> {
+        let query = Query {
+            sql: "SELECT CAST(number AS bigint), digest FROM @audit_events WHERE partition = #1
+                  ORDER BY number DESC LIMIT 1",
+            types: &[Type::Int, Type::Bytes],
+            values: vec![row::partition_cell(self.partition)],
+        };
+        let Some(mut row) = self.ledger.one(&query)? else { return Ok(Head::default()) };
+        let number = row.int()?.cast_unsigned();
+        let digest = row.bytes_or_null()?.and_then(|digest| digest.as_ref().try_into().ok());
+        let digest = Digest(digest.ok_or_else(|| row.wrong("a digest"))?);
+        Ok(Head { number, digest })
     }
 
     /// Makes the rebuilt journal the database's own, from its first entry on; false if the database

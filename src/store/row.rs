@@ -10,6 +10,7 @@
 
 mod alerts;
 mod audit;
+mod erasures;
 mod intake;
 
 use std::time::Duration;
@@ -20,6 +21,8 @@ use uuid::Uuid;
 pub(super) use self::alerts::{ALERT_EVENTS, alert, alert_event, monitoring};
 use self::alerts::{ALERTS, MONITORING};
 pub(super) use self::audit::{AUDIT_EVENTS, audit_event, patients_json};
+use self::erasures::ERASED_WEAR;
+pub(super) use self::erasures::{BEGIN_ERASURE, FORGET, erasure, forgotten};
 use self::intake::{DEVICE_NUMBERS, DEVICE_SEQUENCES, REDRIVES};
 pub(super) use self::intake::{
     Letter, MARK_REDRIVEN, REJECTED_MESSAGES, device_numbers, device_sequences, encoding_of,
@@ -30,8 +33,8 @@ use super::ledger;
 use crate::clock::Timestamp;
 use crate::engine::alerts::AlertId;
 use crate::engine::output::{
-    BindingRow, DeviceRow, Output, PatientRow, ProfileRow, Quality, Reading, RegistryChange,
-    SiteRow,
+    BindingRow, DeviceRow, Erased, Output, PatientRow, ProfileRow, Quality, Reading,
+    RegistryChange, SiteRow,
 };
 use crate::engine::profile::{AgeGroup, Pregnancy, Scope};
 use crate::position::{JournalId, Partition, Position};
@@ -170,6 +173,7 @@ pub(super) enum Identity {
     Redrives(Partition),
     DeviceSequences(DeviceKey),
     DeviceNumbers(DeviceKey),
+    ErasedWear(PatientKey, DeviceKey, Timestamp),
 }
 
 impl Identity {
@@ -185,6 +189,7 @@ impl Identity {
             Self::Redrives(_) => &REDRIVES,
             Self::DeviceSequences(_) => &DEVICE_SEQUENCES,
             Self::DeviceNumbers(_) => &DEVICE_NUMBERS,
+            Self::ErasedWear(..) => &ERASED_WEAR,
         }
     }
 }
@@ -392,6 +397,15 @@ pub(super) fn registry(change: &RegistryChange) -> (Identity, Row) {
     }
 }
 
+/// What a patient who was erased wore, row by row.
+pub(super) fn erased_wear(erased: &Erased) -> impl Iterator<Item = (Identity, Row)> {
+    let patient = erased.tombstone.key;
+    erased.worn.iter().map(move |worn| {
+        let identity = Identity::ErasedWear(patient, worn.device, worn.until);
+        (identity, erasures::worn(patient, worn))
+    })
+}
+
 fn site(row: &SiteRow) -> Row {
     vec![
         int(row.key.0),
@@ -470,13 +484,25 @@ pub(super) enum Change {
     Insert(&'static Table),
     /// It tells what to change in rows that are there.
     Update(&'static Update),
+    /// It is what a statement of its own is told.
+    Execute(&'static Statement),
 }
 
 impl Change {
+    /// With the table's name it tells two statements apart.
+    pub(super) const fn kind(self) -> &'static str {
+        match self {
+            Self::Insert(_) => "insert",
+            Self::Update(_) => "update",
+            Self::Execute(_) => "execute",
+        }
+    }
+
     pub(super) const fn table_name(self) -> &'static str {
         match self {
             Self::Insert(table) => table.name,
             Self::Update(update) => update.name,
+            Self::Execute(statement) => statement.table,
         }
     }
 
@@ -485,6 +511,7 @@ impl Change {
         match self {
             Self::Insert(table) => table.columns.to_vec(),
             Self::Update(update) => [&[update.set], update.key].concat(),
+            Self::Execute(statement) => statement.columns.to_vec(),
         }
     }
 
@@ -493,7 +520,25 @@ impl Change {
         match self {
             Self::Insert(table) => table.insert_sql(prefix, mark),
             Self::Update(update) => update.sql(prefix, mark),
+            Self::Execute(statement) => statement.sql(prefix, mark),
         }
+    }
+}
+
+/// A statement that is no plain insert or update of one column.
+#[derive(Debug)]
+pub(super) struct Statement {
+    /// The table that it changes.
+    table: &'static str,
+    /// What its parameters are, in their order.
+    columns: &'static [&'static str],
+    /// With `{schema}` before each name of ours.
+    sql: &'static str,
+}
+
+impl Statement {
+    pub(super) fn sql(&self, prefix: &str, mark: char) -> String {
+        self.sql.replace("{schema}", prefix).replace('$', mark.encode_utf8(&mut [0; 4]))
     }
 }
 

@@ -10,7 +10,9 @@
 
 mod aggregate;
 mod audit;
+mod erasure;
 mod expire;
+mod export;
 mod ledger;
 mod maintain;
 mod migrate;
@@ -29,6 +31,7 @@ use tokio::task::spawn_blocking;
 
 use super::database::{Database, Failure};
 
+pub(super) use export::export;
 pub(super) use ledger::ledger;
 pub(super) use maintain::Maintaining;
 pub(super) use query::history;

@@ -148,9 +148,39 @@ impl DeviceId {
     }
 }
 
+/// Before the number of a patient who was erased.
+const ERASED_PREFIX: &str = "erased-";
+
+impl PatientId {
+    /// What stands in the place of the id of a patient who was erased. Their rows' number stays
+    /// theirs, so that no other's rows are ever taken for theirs; their id is free again.
+    #[must_use]
+    pub fn erased(key: PatientKey) -> Self {
+        Self(format!("{ERASED_PREFIX}{key}").into())
+    }
+
+    /// Whether it stands for a patient who was erased. Nobody can be enrolled under such an id.
+    #[must_use]
+    pub fn is_erased(&self) -> bool {
+        self.0.strip_prefix(ERASED_PREFIX).is_some_and(|number| {
+            !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_erased_patient_stands_under_an_id_like_any_other() {
+        let id = PatientId::erased(PatientKey(17));
+        assert_eq!(PatientId::new("erased-17"), Ok(id.clone()));
+        assert!(id.is_erased());
+        for other in ["erased", "erased-", "erased-x7", "erased-1.2", "x-erased-1"] {
+            assert!(!PatientId::new(other).expect("an id").is_erased(), "{other}");
+        }
+    }
 
     #[test]
     fn readings_by_hand_stand_under_an_id_like_any_other() {

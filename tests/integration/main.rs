@@ -12,6 +12,7 @@ mod deployment;
 mod disk;
 mod drain;
 mod enroll;
+mod erase;
 mod exactly_once;
 mod gateway;
 mod house;

@@ -6,6 +6,7 @@ mod audit;
 mod away;
 mod cutter;
 mod documented;
+mod erasure;
 mod history;
 mod hypertable;
 mod lineage;

@@ -81,6 +81,7 @@ fn kind_of_event(event: &Event) -> u8 {
             Action::WorkOnAlert { .. } => 15,
             Action::Redrive(_) => 17,
             Action::RecordReadings { .. } => 18,
+            Action::ErasePatient { .. } => 31,
         },
         Event::Reconcile(_) => 16,
         Event::Intake(_) => 19,
@@ -96,6 +97,7 @@ fn kind_of_event(event: &Event) -> u8 {
             Chunk::Alerts(_) => 28,
             Chunk::Settle { .. } => 29,
             Chunk::End(_) => 30,
+            Chunk::Erased(_) => 32,
         },
     }
 }
@@ -118,6 +120,7 @@ fn kind_of_output(output: &Output) -> u8 {
         Output::DeviceSequences(_) => 11,
         Output::DeviceNumbers(_) => 12,
         Output::Audit(_) => 13,
+        Output::Erased(_) => 14,
     }
 }
 
@@ -126,9 +129,9 @@ fn every_kind_of_input_and_output_has_a_sample() {
     let samples = samples();
     let events: BTreeSet<_> =
         samples.iter().map(|(_, sample)| kind_of_event(&sample.input.event)).collect();
-    assert_eq!(events, (0..=30).collect());
+    assert_eq!(events, (0..=32).collect());
     let outputs = samples.iter().flat_map(|(_, sample)| &sample.outputs);
-    assert_eq!(outputs.map(kind_of_output).collect::<BTreeSet<_>>(), (0..=13).collect());
+    assert_eq!(outputs.map(kind_of_output).collect::<BTreeSet<_>>(), (0..=14).collect());
 }
 
 #[test]

@@ -351,6 +351,15 @@ impl Account {
         &self.sequences
     }
 
+    /// Forgets what was measured between, the end exclusive: who it was about was erased. Numbers
+    /// and digests of messages tell nothing of them and stay, so that what comes again is known.
+    pub(in crate::engine) fn forget(&mut self, from: Timestamp, until: Timestamp) {
+        self.newest.forget(from, until);
+        if let Some(unnumbered) = &mut self.unnumbered {
+            unnumbered.forget_measured(from, until);
+        }
+    }
+
     /// Where it stands in its present boot.
     pub(in crate::engine) fn standing(&self) -> Standing {
         self.sequences.standing()

@@ -70,6 +70,20 @@ impl Newest {
         }
     }
 
+    /// Forgets what was measured between, the end exclusive.
+    pub(super) fn forget(&mut self, from: Timestamp, until: Timestamp) {
+        let is_between = |[low, high, _]: &[u32; 3]| {
+            (from.micros()..until.micros()).contains(&whole(*low, *high))
+        };
+        let vitals = Vital::ALL.into_iter().filter(|vital| self.vitals & bit(*vital) != 0);
+        // The readings stand in the order of their vitals' numbers.
+        let mut kept: Vec<(u16, [u32; 3])> =
+            vitals.map(bit).zip(self.readings.iter().copied()).collect();
+        kept.retain(|(_, reading)| !is_between(reading));
+        self.vitals = kept.iter().map(|(bit, _)| bit).sum();
+        self.readings = kept.into_iter().map(|(_, reading)| reading).collect();
+    }
+
     /// Where the vital's reading stands, or would stand.
     fn index(&self, vital: Vital) -> usize {
         (self.vitals & (bit(vital) - 1)).count_ones() as usize
@@ -144,12 +158,14 @@ mod tests {
         #[test]
         fn each_vitals_newest_is_what_a_map_would_say(
             readings in proptest::collection::vec((0_usize..15, -3_i64..3, 60_i64..63), 0..100),
+            (forgotten, until) in (-3_i64..3, -3_i64..4),
         ) {
+            let time = |at| Timestamp::from_micros(at * 5_000_000_000_001).unwrap();
             let mut newest = Newest::default();
             let mut map = BTreeMap::<Vital, (Timestamp, Value)>::new();
             for (vital, at, value) in readings {
                 let vital = Vital::ALL[vital];
-                let at = Timestamp::from_micros(at * 5_000_000_000_001).unwrap();
+                let at = time(at);
                 let value = Value::Quantity(Quantity::whole(value));
                 let expected = match map.get(&vital) {
                     Some((held, _)) if at < *held => Order::Older,
@@ -162,6 +178,13 @@ mod tests {
                     map.insert(vital, (at, value));
                 }
             }
+            newest.forget(time(forgotten), time(until));
+            map.retain(|_, (at, _)| !(time(forgotten)..time(until)).contains(at));
+            let mut again = Newest::default();
+            for (vital, (at, value)) in map {
+                again.note(vital, at, value);
+            }
+            prop_assert_eq!(newest, again);
         }
     }
 }

@@ -88,6 +88,11 @@ impl Unnumbered {
         amends
     }
 
+    /// Forgets readings that were measured between, the end exclusive.
+    pub(super) fn forget_measured(&mut self, from: Timestamp, until: Timestamp) {
+        self.readings.retain(|(at, ..), _| !(from..until).contains(at));
+    }
+
     /// About what it takes in memory: a tree's nodes are filled to two thirds.
     pub(super) fn bytes(&self) -> usize {
         let readings = self.readings.len() * size_of::<(Identity, Timestamp)>() * 3 / 2;

@@ -39,7 +39,9 @@ pub(super) fn of(state: &State, action: &Action) -> About {
             of_owner(owner, format!("{} rules", profile.rules.len()))
         }
         Action::Redrive(redrive) => of_redrive(redrive),
-        Action::RecordReadings { patient, .. } => of_patient(patient, String::new()),
+        Action::RecordReadings { patient, .. } | Action::ErasePatient { patient, .. } => {
+            of_patient(patient, String::new())
+        }
     }
 }
 

@@ -69,6 +69,8 @@ methods! {
     RedriveRejectedMessages of IngestService,
     GetDeviceReport of IngestService,
     ListAuditEvents of AuditService,
+    ErasePatient of RegistryService,
+    GetErasure of RegistryService,
 }
 
 impl Method {
@@ -95,6 +97,7 @@ impl Method {
             Action::PutProfile { .. } => Self::PutProfile,
             Action::Redrive(_) => Self::RedriveRejectedMessages,
             Action::RecordReadings { .. } => Self::RecordReadings,
+            Action::ErasePatient { .. } => Self::ErasePatient,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Answers to commands and queries: for who asked, never journaled.
 
-use super::{BindingRow, RedrivenMessage, RegistryChange, Reject, RejectedReading};
+use super::{BindingRow, Erased, RedrivenMessage, RegistryChange, Reject, RejectedReading};
 use crate::engine::alerts::AlertEvent;
 use crate::engine::profile::Violation;
 use crate::engine::query::{DeviceReport, Found};
@@ -50,6 +50,8 @@ pub enum Done {
         /// Readings refused.
         rejected: Vec<RejectedReading>,
     },
+    /// A patient was erased.
+    Erased(Box<Erased>),
     /// What a query found of a device. Nothing was done.
     DeviceReport(Box<DeviceReport>),
     /// What a query found in the registry. Nothing was done.

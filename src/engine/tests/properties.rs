@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
+use super::erasure::holds;
 use super::*;
-use crate::engine::snapshot::{Captured, Restoration};
+use crate::engine::snapshot::{BlobKey, Captured, Kind, Restoration};
 
 /// Something that happens to one of three patients.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ enum Step {
     Rebind(u32),
     /// Another default profile is put, with the limit at this rate.
     Limit(i64),
+    /// The patient is erased, and another one of the same id puts on the device.
+    Erase(u32),
 }
 
 fn rates() -> impl Strategy<Value = Vec<u8>> {
@@ -43,7 +46,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (1_i64..400).prop_map(Step::Wait),
         2 => (0_u8..4).prop_map(Step::Work),
         1 => (1_i64..400).prop_map(Step::Outage),
-        1 => number.prop_map(Step::Rebind),
+        1 => number.clone().prop_map(Step::Rebind),
+        1 => number.prop_map(Step::Erase),
         1 => (95_i64..120).prop_map(Step::Limit),
     ]
 }
@@ -102,16 +106,27 @@ impl Ward {
             Step::Rebind(number) => {
                 self.now += 1;
                 drop(self.command(Action::UnbindDevice { device: device(*number), at: None }));
+                self.put_on(*number);
+            }
+            Step::Erase(number) => {
                 self.now += 1;
-                drop(self.command(Action::BindDevice(NewBinding {
-                    device: device(*number),
-                    patient: patient(*number),
-                    from: None,
-                    schedule: Schedule::default(),
-                })));
+                self.erase(*number).expect("there is always one of this id");
+                self.now += 1;
+                self.done(Action::CreatePatient { patient: patient(*number), site: id(SITE) });
+                self.put_on(*number);
             }
             Step::Limit(limit) => self.put_default(rules(*limit)),
         }
+    }
+
+    fn put_on(&mut self, number: u32) {
+        self.now += 1;
+        drop(self.command(Action::BindDevice(NewBinding {
+            device: device(number),
+            patient: patient(number),
+            from: None,
+            schedule: Schedule::default(),
+        })));
     }
 
     fn answer(&mut self, kind: u8) {
@@ -142,6 +157,15 @@ fn replay(state: &mut State, inputs: &[Input]) -> Vec<Output> {
 }
 
 pub(super) fn checkpointed(state: &mut State) -> State {
+    let mut restoration = Restoration::default();
+    for (key, bytes) in blobs(state) {
+        restoration.add(key, &bytes).expect("as encoded");
+    }
+    restoration.finish()
+}
+
+/// What a checkpoint keeps of what changed since the one before.
+pub(super) fn blobs(state: &mut State) -> BTreeMap<BlobKey, Vec<u8>> {
     let mut captured = vec![state.begin_snapshot()];
     loop {
         let more = state.capture(2);
@@ -150,13 +174,7 @@ pub(super) fn checkpointed(state: &mut State) -> State {
         }
         captured.extend(more);
     }
-    let mut blobs: Vec<_> = captured.iter().map(Captured::encode).collect();
-    blobs.sort();
-    let mut restoration = Restoration::default();
-    for (key, bytes) in blobs {
-        restoration.add(key, &bytes).expect("as encoded");
-    }
-    restoration.finish()
+    captured.iter().map(Captured::encode).collect()
 }
 
 proptest! {
@@ -299,6 +317,25 @@ proptest! {
             events(outputs).filter(mine).cloned().collect()
         };
         prop_assert_eq!(of_first(&outputs), of_first(&together.outputs));
+    }
+
+    #[test]
+    fn an_erasure_leaves_nothing_of_a_patient_and_touches_nobody_else(steps in steps()) {
+        let mut ward = Ward::after(&steps);
+        // By now adapted to all rules, which else might happen first.
+        ward.wait(0);
+        let first = ward.state.patient_key("patient-1").expect("enrolled").0;
+        let before = blobs(&mut ward.state);
+        ward.erase(1).expect("enrolled");
+        let changed = blobs(&mut ward.state);
+        let whose = |key: &BlobKey| (key.kind, key.id);
+        let expected = [(Kind::General, 0), (Kind::Patient, first), (Kind::Device, 0)];
+        let changed_keys: Vec<_> = changed.keys().map(whose).collect();
+        prop_assert!(changed_keys.iter().all(|key| expected.contains(key)), "{changed_keys:?}");
+        for (key, blob) in before.iter().filter(|(key, _)| !changed.contains_key(key)) {
+            prop_assert!(!holds(blob, "patient-1"), "{key:?}");
+        }
+        prop_assert!(!changed.values().any(|blob| holds(blob, "patient-1")));
     }
 
     #[test]

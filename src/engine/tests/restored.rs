@@ -7,6 +7,7 @@ use super::restore::{
     AlertStanding, Chunk, DeviceStanding, NewestReading, PatientStanding, ReceivedReading, Totals,
 };
 use super::*;
+use crate::engine::audit::Head;
 use crate::vitals::{DeviceKey, PatientKey, SiteKey};
 
 /// What a store holds of outputs that it was told.
@@ -16,6 +17,7 @@ struct Held {
     patients: BTreeMap<PatientKey, PatientStanding>,
     monitoring: BTreeMap<PatientKey, (MonitoringState, Timestamp)>,
     devices: BTreeMap<DeviceKey, DeviceStanding>,
+    erased: Vec<Erased>,
     profiles: Vec<ProfileRow>,
     alerts: Vec<AlertStanding>,
     totals: Totals,
@@ -46,8 +48,25 @@ impl Held {
             Output::Reading(reading) => self.measure(reading, Timestamp::from_seconds(now)),
             Output::Alert(event) => self.alert(event),
             Output::Redriven(told) => self.totals.redrives = told.number,
-            Output::Reject(_) | Output::Verdict(_) | Output::Audit(_) => {}
+            Output::Audit(event) => {
+                self.totals.audit = Head { number: event.number, digest: event.digest };
+            }
+            Output::Erased(erased) => self.erase(erased),
+            Output::Reject(_) | Output::Verdict(_) => {}
         }
+    }
+
+    fn erase(&mut self, erased: &Erased) {
+        let key = erased.tombstone.key;
+        self.register(&RegistryChange::Patient(erased.tombstone.clone()));
+        self.monitoring.remove(&key);
+        for worn in &erased.worn {
+            let device = self.devices.get_mut(&worn.device).expect("known");
+            device.bindings.retain(|binding| binding.patient != key);
+            let until = worn.until.minus(Duration::from_micros(1));
+            device.newest_measured_at = device.newest_measured_at.max(Some(until));
+        }
+        self.erased.push(erased.clone());
     }
 
     fn register(&mut self, change: &RegistryChange) {
@@ -131,11 +150,13 @@ impl Held {
             }
             Chunk::Devices(vec![row])
         });
+        let erased = self.erased.into_iter().map(|erased| Chunk::Erased(vec![erased]));
         let alerts = self.alerts.into_iter().map(|row| Chunk::Alerts(vec![row]));
         let settle = (0..patients).map(|key| Chunk::Settle { first: PatientKey(key), count: 1 });
         sites
             .chain(general)
             .chain(rows)
+            .chain(erased)
             .chain(individual)
             .chain(devices)
             .chain(alerts)
@@ -233,6 +254,24 @@ fn what_was_stored_is_a_duplicate_and_what_was_not_is_missing() {
     assert_eq!((send(&mut restored, 30), send(&mut restored, 10)), (10, 10), "they may still come");
     assert_eq!(restored.report(1).missing, 0);
     assert_eq!(restored.report(1).counts.accepted, 50, "as it was told last, and since");
+}
+
+#[test]
+fn what_has_come_from_a_device_costs_a_message_a_few_bytes() {
+    let mut ward = Ward::new();
+    ward.enroll(1);
+    let bytes = |outputs: &[Output]| {
+        let numbers = outputs.iter().find(|output| matches!(output, Output::DeviceNumbers(_)));
+        postcard::to_stdvec(numbers.expect("told")).expect("encodes").len()
+    };
+    ward.now += 100;
+    let in_order = numbered(70_000, vec![heart_rate(BEGIN, 70)]);
+    let boot_id = 1_767_225_000;
+    let first = proto::ReadingBatch { boot_id, first_seq: 0, ..in_order.clone() };
+    assert!(bytes(&ward.publish(1, &first)) <= 24);
+    assert!(bytes(&ward.publish(1, &proto::ReadingBatch { boot_id, ..in_order })) <= 32, "a gap");
+    let again = ward.publish(1, &first);
+    assert!(!again.iter().any(|it| matches!(it, Output::DeviceNumbers(_))), "nothing has changed");
 }
 
 #[test]
@@ -388,6 +427,41 @@ fn silence_lasts_until_something_comes_and_is_not_told_twice() {
     restored.told();
     restored.beat(1, 2, 70);
     assert_eq!(restored.told(), ["77 end silence medium inactive/off"]);
+}
+
+#[test]
+fn the_chain_of_audit_events_goes_on() {
+    let mut ward = Ward::new();
+    ward.enroll(1);
+    let mut restored = ward.restored();
+    assert_eq!(restored.state.audit_head(), ward.state.audit_head());
+    restored.enroll(2);
+    ward.enroll(2);
+    assert_eq!(restored.state.audit_head().number, ward.state.audit_head().number);
+}
+
+#[test]
+fn who_was_erased_stays_erased() {
+    let mut ward = alarming();
+    let measured_at = ward.now;
+    ward.now += 5;
+    ward.done(Action::ErasePatient { patient: patient(1), added_before: None });
+    let mut restored = ward.restored();
+    let erased = |ward: &Ward| ward.state.erased().cloned().collect::<Vec<_>>();
+    assert_eq!(erased(&restored), erased(&ward));
+    restored.begin(5);
+    let late = restored.publish(1, &numbered(8, vec![heart_rate(measured_at, 80)]));
+    assert_eq!(rejects(&late), [(Some(0), RejectReason::UnboundDevice)]);
+    restored.done(Action::CreatePatient { patient: patient(1), site: id(SITE) });
+    let bind = Action::BindDevice(NewBinding {
+        device: device(1),
+        patient: patient(1),
+        from: Some(Timestamp::from_seconds(measured_at)),
+        schedule: Schedule::default(),
+    });
+    let refused = restored.command(bind).expect_err("it was somebody else's then");
+    assert!(matches!(refused, Refusal::FailedPrecondition { reason: "READINGS_ADMITTED", .. }));
+    assert_eq!(restored.state.id_of(projection::RowKind::Patient, 0), Some("erased-0"));
 }
 
 #[test]

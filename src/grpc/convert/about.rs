@@ -64,6 +64,11 @@ audited! {
     GetPatientRequest of GetPatient => |it| patient(&it.patient_id);
     TransferPatientRequest of TransferPatient => |it| patient(&it.patient_id);
     PausePatientRequest of PausePatient => |it| patient(&it.patient_id);
+    ErasePatientRequest of ErasePatient => |it| patient(&it.patient_id);
+    GetErasureRequest of GetErasure => |it| About {
+        text: format!("of patient number {}", it.patient_number),
+        ..About::default()
+    };
     CreateDeviceRequest of CreateDevice => |it| About {
         site: id(&it.site_id),
         ..device(&it.device_id)

@@ -138,6 +138,7 @@ pub(in crate::grpc) fn alert_event(event: &AlertEvent) -> v1::AlertEvent {
         Trigger::Ingest => (none, v1::AlertCause::Ingest),
         Trigger::Grouping => (none, v1::AlertCause::Grouping),
         Trigger::Restored => (none, v1::AlertCause::Restored),
+        Trigger::Erased => (none, v1::AlertCause::Erased),
     };
     v1::AlertEvent {
         phase: event.phase as i32,
@@ -385,6 +386,7 @@ mod tests {
             Trigger::Ingest,
             Trigger::Grouping,
             Trigger::Restored,
+            Trigger::Erased,
         ] {
             let expected = format!("ALERT_CAUSE_{}", trigger.name().to_uppercase());
             let wire = event(trigger);

@@ -142,6 +142,7 @@ fn message(mut message: RejectedMessage, sites: &Sites) -> v1::RejectedMessage {
         rejected: of_readings().take(Reject::LISTED_MAX).filter_map(rejected).collect(),
         payload: message.payload.clone().unwrap_or_default().into(),
         redriven_at: message.redriven_at.map(wire_timestamp),
+        erased_at: message.erased_at.map(wire_timestamp),
         redriven_from: message.redriven_from.map(|from| from.to_string()).unwrap_or_default(),
         rejected_total: of_readings().map(|refusal| refusal.count).sum(),
     }
@@ -234,6 +235,7 @@ mod tests {
             encoding: None,
             payload: None,
             redriven_from: None,
+            erased_at: None,
             redriven_at: None,
         };
         let elsewhere = || of((RejectReason::WrongSite, "it is at another site".to_owned()));
@@ -302,12 +304,14 @@ mod tests {
             payload: Some("payload".into()),
             redriven_from: Some(id(3)),
             redriven_at: Some(Timestamp::from_seconds(6)),
+            erased_at: Some(Timestamp::from_seconds(7)),
         };
         let whole = message(refused(vec![refusal(None, 1)]), &Sites::All);
         assert_eq!((whole.reason(), whole.detail.as_str()), (v1::RejectReason::TooOld, "why"));
         assert_eq!((whole.rejected.len(), whole.rejected_total), (0, 0));
         assert_eq!((whole.message_id, whole.redriven_from), (id(9).to_string(), id(3).to_string()));
         assert_eq!(whole.redriven_at.map(|at| at.seconds), Some(6));
+        assert_eq!(whole.erased_at.map(|at| at.seconds), Some(7));
         assert_eq!(&*whole.payload, b"payload");
         let many = (0..100).map(|index| refusal(Some(index), 1)).chain([refusal(Some(100), 400)]);
         let parts = message(refused(many.collect()), &Sites::All);

@@ -7,6 +7,7 @@ use tokio_stream::StreamExt;
 use tonic::{Code, Request};
 
 use super::contract::{call, methods};
+use super::erasure;
 use super::fakes::{Door, FakeEngine, open, open_before, settings};
 use super::*;
 use crate::engine::audit::{About, Access, Method, Outcome};
@@ -37,6 +38,7 @@ async fn every_call_that_is_served_goes_on_record_by_its_name_also_when_it_is_wr
     for (name, method) in methods() {
         door.rejected.answer(Ok(RejectedPage { messages: vec![], next_page_token: None }));
         door.audit.answer(Ok(AuditPage { events: vec![], next_page_token: None }));
+        door.erasures.answer(Ok(erasure::done()));
         let before = door.commands.recorded().len();
         let called = call(&door.channel, &name, method.server_streaming()).await;
         if called.is_err_and(|status| status.code() == Code::Unimplemented) {

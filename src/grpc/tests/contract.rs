@@ -12,6 +12,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_reflection::pb::v1 as reflection;
 
+use super::erasure;
 use super::fakes::open;
 use crate::proto;
 use crate::store::{AuditPage, RejectedPage};
@@ -33,7 +34,9 @@ const SERVED: &[&str] = &[
     "RegistryService/CreateDevice",
     "RegistryService/CreatePatient",
     "RegistryService/CreateSite",
+    "RegistryService/ErasePatient",
     "RegistryService/GetDevice",
+    "RegistryService/GetErasure",
     "RegistryService/GetPatient",
     "RegistryService/GetSite",
     "RegistryService/ListBindings",
@@ -81,6 +84,7 @@ async fn every_call_is_served_or_says_that_it_is_not() {
     let door = open().await;
     door.rejected.answer(Ok(RejectedPage { messages: vec![], next_page_token: None }));
     door.audit.answer(Ok(AuditPage { events: vec![], next_page_token: None }));
+    door.erasures.answer(Ok(erasure::done()));
     let mut served = BTreeSet::new();
     for (name, method) in methods() {
         let status = call(&door.channel, &name, method.server_streaming()).await;

@@ -31,6 +31,7 @@ fn refused(position: u64) -> RejectedMessage {
         payload: Some("{}".into()),
         redriven_from: None,
         redriven_at: None,
+        erased_at: None,
     }
 }
 

@@ -28,8 +28,9 @@ use crate::store::audit::ChainKey;
 use crate::store::{
     AuditPage, AuditQuery, BucketsPage, BucketsQuery, DeadLetter, History, HistoryError,
     LatestQuery, ReadingsPage, ReadingsQuery, RejectedPage, RejectedQuery, StoredAuditEvent,
-    StoredReading,
+    StoredErasure, StoredReading,
 };
+use crate::vitals::PatientKey;
 
 /// Answers in the order in which it was told to, and remembers what it was asked.
 pub(super) struct Fake<Question, Answer> {
@@ -103,6 +104,7 @@ pub(super) type FakeLatest = Fake<LatestQuery, Result<Vec<StoredReading>, Histor
 pub(super) type FakeBuckets = Fake<BucketsQuery, Result<BucketsPage, HistoryError>>;
 pub(super) type FakeRejected = Fake<RejectedQuery, Result<RejectedPage, HistoryError>>;
 pub(super) type FakeAudit = Fake<AuditQuery, Result<AuditPage, HistoryError>>;
+pub(super) type FakeErasures = Fake<(PatientKey, Sites), Result<StoredErasure, HistoryError>>;
 pub(super) type FakeLetters = Fake<(MessageId, Sites), Result<DeadLetter, HistoryError>>;
 
 /// A fake of each kind of question.
@@ -114,6 +116,7 @@ pub(super) struct FakeStore {
     rejected: Arc<FakeRejected>,
     letters: Arc<FakeLetters>,
     audit: Arc<FakeAudit>,
+    erasures: Arc<FakeErasures>,
 }
 
 impl FakeStore {
@@ -125,6 +128,7 @@ impl FakeStore {
             rejected: Fake::new(),
             letters: Fake::new(),
             audit: Fake::new(),
+            erasures: Fake::new(),
         }
     }
 }
@@ -181,6 +185,14 @@ impl History for FakeStore {
         self.letters.ask((message, sites))
     }
 
+    async fn erasure(
+        &self,
+        patient: PatientKey,
+        sites: Sites,
+    ) -> Result<StoredErasure, HistoryError> {
+        self.erasures.ask((patient, sites))
+    }
+
     async fn list_audit_events(&self, query: AuditQuery) -> Result<AuditPage, HistoryError> {
         self.audit.ask(query)
     }
@@ -206,6 +218,7 @@ pub(super) struct Door {
     pub(super) audit: Arc<FakeAudit>,
     /// Tells the streams to end.
     pub(super) stopping: CancellationToken,
+    pub(super) erasures: Arc<FakeErasures>,
     pub(super) cancel: CancellationToken,
     pub(super) running: JoinHandle<Result<(), Error>>,
 }
@@ -269,7 +282,8 @@ pub(super) async fn open_before(hub: hub::Handle, settings: Settings) -> Door {
     let channel = connect(server.local_addr());
     let cancel = CancellationToken::new();
     let running = tokio::spawn(server.run(cancel.clone()));
-    let FakeStore { readings: history, latest, buckets, rejected, letters, audit } = store;
+    let FakeStore { readings: history, latest, buckets, rejected, letters, audit, erasures } =
+        store;
     Door {
         channel,
         commands,
@@ -279,6 +293,7 @@ pub(super) async fn open_before(hub: hub::Handle, settings: Settings) -> Door {
         rejected,
         letters,
         audit,
+        erasures,
         stopping,
         cancel,
         running,

@@ -162,6 +162,25 @@ pub(super) fn watch_over(number: u8, state: MonitoringState) -> Output {
     Output::Monitoring(Box::new(monitoring(number, state)))
 }
 
+/// `patient` is `None` for an erasure that is told again to who has forgotten whose it was.
+pub(super) fn erased(number: u8, patient: Option<PatientId>) -> Output {
+    let key = PatientKey(u32::from(number));
+    Output::Erased(Box::new(Erased {
+        patient,
+        site: site_of(number),
+        tombstone: PatientRow {
+            key,
+            id: PatientId::erased(key),
+            site: SiteKey(0),
+            created_at: now(),
+            eligibility: Eligibility::default(),
+            paused_until: None,
+        },
+        requested_by: "anna".to_owned(),
+        worn: Vec::new(),
+    }))
+}
+
 pub(super) fn patient_of(number: u8) -> PatientId {
     PatientId::new(&format!("p{number}")).unwrap()
 }
@@ -207,6 +226,7 @@ pub(super) fn word(event: &EventRef) -> String {
     match &event.change {
         Change::Alert(event) => format!("{} {}", event.phase.name(), subject(&event.alert)),
         Change::Monitoring(change) => watched(change),
+        Change::Left(left) => format!("left {}", left.patient),
     }
 }
 

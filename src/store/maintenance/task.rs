@@ -23,7 +23,12 @@ pub enum Task {
     ExpireBuckets(Aggregate),
     /// Refused messages older than theirs.
     ExpireRejected,
+    /// What is left of patients who were erased.
+    Erase,
 }
+
+/// How often erasures are looked for: whoever asked for one waits for it.
+const ERASE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What came of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +41,7 @@ pub(in crate::store) enum Progress {
 
 impl Task {
     /// In the order in which they are done when all are due: first what rows need.
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Partitions,
         Self::Policies,
         Self::Aggregate(Aggregate::Minute),
@@ -45,6 +50,7 @@ impl Task {
         Self::ExpireBuckets(Aggregate::Minute),
         Self::ExpireBuckets(Aggregate::Hour),
         Self::ExpireRejected,
+        Self::Erase,
     ];
 
     /// Its name in logs, metrics and readiness.
@@ -59,6 +65,7 @@ impl Task {
             Self::ExpireBuckets(Aggregate::Minute) => "expire_1min",
             Self::ExpireBuckets(Aggregate::Hour) => "expire_1h",
             Self::ExpireRejected => "expire_rejected",
+            Self::Erase => "erase",
         }
     }
 
@@ -71,6 +78,7 @@ impl Task {
             | Self::ExpireReadings
             | Self::ExpireBuckets(_)
             | Self::ExpireRejected => settings.maintenance_interval,
+            Self::Erase => ERASE_INTERVAL,
         }
     }
 }
@@ -141,6 +149,8 @@ impl Schedule {
 mod tests {
     use super::*;
 
+    const MINUTE: Duration = Duration::from_secs(60);
+
     fn schedule(now: Instant) -> Schedule {
         Schedule::new(&Settings::new("sqlite:x".parse().expect("a url")), now)
     }
@@ -153,8 +163,9 @@ mod tests {
             assert_eq!(schedule.next(), (task, now));
             schedule.went_well(task, Progress::Done, now, now);
         }
-        let minute = Duration::from_secs(60);
-        assert_eq!(schedule.next(), (Task::Aggregate(Aggregate::Minute), now + minute));
+        assert_eq!(schedule.next(), (Task::Erase, now + ERASE_INTERVAL));
+        schedule.went_well(Task::Erase, Progress::Done, now + 2 * MINUTE, now + 2 * MINUTE);
+        assert_eq!(schedule.next(), (Task::Aggregate(Aggregate::Minute), now + MINUTE));
     }
 
     #[test]
@@ -174,9 +185,10 @@ mod tests {
         let now = Instant::now();
         let mut schedule = schedule(now);
         schedule.failed(Task::Partitions, now);
+        // The others have just been done, and are not due again before all the attempts.
         for task in &Task::ALL[1..] {
             assert_eq!(schedule.next().0, *task);
-            schedule.went_well(*task, Progress::Done, now, now);
+            schedule.went_well(*task, Progress::Done, now, now + MINUTE);
         }
         for _ in 0..10 {
             let (task, due) = schedule.next();

@@ -5,12 +5,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::{Client, Config};
 use tracing::info;
 
 use super::migrate::{Layout, migrate};
 use super::partitions::{self, Family, READINGS};
-use super::{Address, Link, aggregate, away, bounded, expire, policies};
+use super::{Address, Link, aggregate, away, bounded, erasure, expire, policies};
 use crate::clock::Timestamp;
 use crate::store::Settings;
 use crate::store::aggregate::Aggregate;
@@ -46,7 +47,11 @@ impl Maintaining {
             settings.write_timeout.as_millis(),
             LOCK_WAIT.as_millis()
         );
-        let address = Address::new(config, settings, "pulseward maintenance", &options);
+        let mut address = Address::new(config, settings, "pulseward maintenance", &options);
+        if address.config.get_hosts().len() > 1 {
+            // As for the writer.
+            address.config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
         Self { address, settings: settings.clone(), open: None }
     }
 
@@ -97,6 +102,7 @@ async fn on_partitions(
             drop_expired(client, family, settings.buckets_retention, now).await
         }
         Task::ExpireRejected => delete_rejected(client, settings, now).await,
+        Task::Erase => erase(client, now).await,
         // The server has no jobs of its own.
         Task::Policies => Ok(Progress::Done),
     }
@@ -112,9 +118,18 @@ async fn on_hypertable(
     match task {
         Task::Policies => policies::apply(client, settings).await.map(|()| Progress::Done),
         Task::ExpireRejected => delete_rejected(client, settings, now).await,
+        Task::Erase => erase(client, now).await,
         Task::Partitions | Task::Aggregate(_) | Task::ExpireReadings | Task::ExpireBuckets(_) => {
             Ok(Progress::Done)
         }
+    }
+}
+
+async fn erase(client: &mut Client, now: Timestamp) -> Result<Progress, Failure> {
+    match erasure::step(client, now).await {
+        Ok(true) => Ok(Progress::More),
+        Ok(false) => Ok(Progress::Done),
+        Err(error) => Err(away(&error)),
     }
 }
 

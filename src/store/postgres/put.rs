@@ -15,13 +15,13 @@ use tokio_postgres::{Error, Statement, Transaction};
 use super::{SCHEMA, copy};
 use crate::clock::Timestamp;
 use crate::store::batch::Part;
-use crate::store::row::{self, Cell, Change, Row, Table, Update};
+use crate::store::row::{self, Cell, Change, Row, Table};
 
 /// Prepared once per connection.
 #[derive(Debug)]
 pub(super) struct Statements {
     copy: Statement,
-    /// By what they begin with and their table.
+    /// By their kind and table.
     others: HashMap<(&'static str, &'static str), Statement>,
 }
 
@@ -49,9 +49,9 @@ impl Statements {
                 let rows: Vec<&Row> = placed[rows].iter().map(|placed| &placed.row).collect();
                 self.insert(transaction, table, &rows).await
             }
-            Part::Others(Change::Update(update), placed) => {
+            Part::Others(change, placed) => {
                 let rows: Vec<&Row> = placed[rows].iter().map(|placed| &placed.row).collect();
-                self.update(transaction, update, &rows).await
+                self.execute(transaction, *change, &rows).await
             }
         }
     }
@@ -77,7 +77,7 @@ impl Statements {
         transaction: &Transaction<'_>,
         table: &'static Table,
     ) -> Result<Statement, Error> {
-        let key = ("INSERT", table.name);
+        let key = (Change::Insert(table).kind(), table.name);
         if let Some(statement) = self.others.get(&key) {
             return Ok(statement.clone());
         }
@@ -91,14 +91,13 @@ impl Statements {
 
     /// Sends all rows at once and then waits for all answers. One statement for each, because two
     /// of them may change the same row, and the later one must win.
-    async fn update(
+    async fn execute(
         &mut self,
         transaction: &Transaction<'_>,
-        update: &'static Update,
+        change: Change,
         rows: &[&Row],
     ) -> Result<(), Error> {
-        let change = Change::Update(update);
-        let key = ("UPDATE", change.table_name());
+        let key = (change.kind(), change.table_name());
         let statement = match self.others.get(&key) {
             Some(statement) => statement.clone(),
             None => transaction.prepare(&change.sql(SCHEMA, '$')).await?,

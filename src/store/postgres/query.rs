@@ -22,10 +22,12 @@ use crate::position::MessageId;
 use crate::store::Settings;
 use crate::store::audit::{AuditPage, AuditQuery, ChainKey, StoredAuditEvent};
 use crate::store::buckets::{BucketsPage, BucketsQuery};
+use crate::store::erasure::StoredErasure;
 use crate::store::history::{
     History, HistoryError, LatestQuery, ReadingsPage, ReadingsQuery, StoredReading, unavailable,
 };
 use crate::store::rejected::{DeadLetter, RejectedPage, RejectedQuery};
+use crate::vitals::PatientKey;
 
 pub(super) struct PostgresHistory {
     pool: Pool,
@@ -91,6 +93,14 @@ impl History for PostgresHistory {
         sites: Sites,
     ) -> Result<DeadLetter, HistoryError> {
         self.one_rejected(message, &sites).await
+    }
+
+    async fn erasure(
+        &self,
+        patient: PatientKey,
+        sites: Sites,
+    ) -> Result<StoredErasure, HistoryError> {
+        self.one_erasure(patient, &sites).await
     }
 
     async fn list_audit_events(&self, query: AuditQuery) -> Result<AuditPage, HistoryError> {

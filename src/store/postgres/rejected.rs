@@ -31,7 +31,8 @@ macro_rules! columns {
     ($payload:literal) => {
         concat!(
             "r.received_at, r.journal_id, r.partition, r.position, r.topic, r.reading_index,
-             r.reading_count, r.reason, r.detail, r.encoding, r.redriven_from, r.redriven_at, ",
+             r.reading_count, r.reason, r.detail, r.encoding, r.redriven_from, r.redriven_at,
+             r.erased_at, ",
             $payload
         )
     };
@@ -158,6 +159,7 @@ fn raw(row: &Row) -> Result<RawRejected, tokio_postgres::Error> {
         encoding: row.try_get(10)?,
         redriven_from: row.try_get(11)?,
         redriven_at: row.try_get::<_, Option<Time>>(12)?.map(|time| time.0),
-        payload: row.try_get(13)?,
+        erased_at: row.try_get::<_, Option<Time>>(13)?.map(|time| time.0),
+        payload: row.try_get(14)?,
     })
 }

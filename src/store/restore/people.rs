@@ -2,16 +2,19 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Take;
 use super::recent::Recent;
 use crate::engine::input::Schedule;
-use crate::engine::output::{BindingRow, DeviceRow, IntakeCounts, MonitoringState, PatientRow};
+use crate::engine::output::{
+    BindingRow, DeviceRow, Erased, IntakeCounts, MonitoringState, PatientRow, Worn,
+};
 use crate::engine::profile::{AgeGroup, Eligibility, Pregnancy};
 use crate::engine::restore::{DeviceStanding, PatientStanding, check_packed};
 use crate::store::blob;
 use crate::store::ledger::{Cells, Ledger, LedgerError, Query, Type};
-use crate::vitals::{DeviceId, DeviceKey, PatientId, PatientKey, SiteKey};
+use crate::vitals::{DeviceId, DeviceKey, PatientId, PatientKey, SiteId, SiteKey};
 
 pub(super) fn patients(
     ledger: &mut dyn Ledger,
@@ -87,6 +90,63 @@ fn pregnancy(name: &str) -> Option<Pregnancy> {
     }
 }
 
+/// Patients who were erased, with what they wore: as many rows as that.
+pub(super) fn erased(ledger: &mut dyn Ledger, take: Take<'_, Erased>) -> Result<(), LedgerError> {
+    let query = Query {
+        sql: "SELECT CAST(p.patient_key AS bigint), p.patient_id, CAST(p.site_key AS bigint),
+                     p.created_at, p.age_group, p.pregnancy, p.paused_until,
+                     s.site_id, e.requested_by,
+                     CAST(w.device_key AS bigint), w.worn_from, w.worn_until
+              FROM @erasures e
+              JOIN @patients p ON p.patient_key = e.patient_key
+              JOIN @sites s ON s.site_key = p.site_key
+              LEFT JOIN @erased_wear w ON w.patient_key = e.patient_key
+              ORDER BY e.patient_key, w.device_key, w.worn_until",
+        types: ERASED,
+        values: Vec::new(),
+    };
+    let mut held: Option<Erased> = None;
+    ledger.read(&query, &mut |mut row| {
+        let tombstone = patient(&mut row)?;
+        let site = row.word("an id", |id| SiteId::new(id).ok())?;
+        let requested_by = row.text()?;
+        let worn = worn(&mut row)?;
+        match &mut held {
+            Some(held) if held.tombstone.key == tombstone.key => held.worn.extend(worn),
+            _ => {
+                let worn = worn.into_iter().collect();
+                let next = Erased { patient: None, site, tombstone, requested_by, worn };
+                if let Some(whole) = held.replace(next) {
+                    take(whole)?;
+                }
+            }
+        }
+        Ok(())
+    })?;
+    held.map_or(Ok(()), take)
+}
+
+const ERASED: &[Type] = &[
+    Type::Int,
+    Type::Text,
+    Type::Int,
+    Type::Time,
+    Type::Text,
+    Type::Text,
+    Type::Time,
+    Type::Text,
+    Type::Text,
+    Type::Int,
+    Type::Time,
+    Type::Time,
+];
+
+fn worn(row: &mut Cells) -> Result<Option<Worn>, LedgerError> {
+    let device = row.key_or_null()?.map(DeviceKey);
+    let (from, until) = (row.time_or_null()?, row.time_or_null()?);
+    Ok(device.zip(until).map(|(device, until)| Worn { device, from, until }))
+}
+
 /// Each device is as many rows as it has bindings, one after the other.
 pub(super) fn devices(
     ledger: &mut dyn Ledger,
@@ -96,7 +156,9 @@ pub(super) fn devices(
     let query = Query {
         sql: "SELECT CAST(d.device_key AS bigint), d.device_id, CAST(d.site_key AS bigint),
                      d.created_at, CAST(b.patient_key AS bigint), b.bound_from, b.bound_until,
-                     CAST(b.schedule AS text), n.newest_measured_at, n.packed,
+                     CAST(b.schedule AS text), n.newest_measured_at,
+                     (SELECT max(w.worn_until) FROM @erased_wear w
+                      WHERE w.device_key = d.device_key), n.packed,
                      s.last_seen_at, s.accepted_count, s.duplicate_count, s.reordered_count,
                      s.rejected_count, s.amended_count, s.restart_count, s.gap_count,
                      s.gap_overflow_count, s.unknown_field_count
@@ -137,6 +199,7 @@ const DEVICE: &[Type] = &[
     Type::Time,
     Type::Time,
     Type::Text,
+    Type::Time,
     Type::Time,
     Type::Bytes,
     Type::Time,
@@ -195,7 +258,10 @@ fn standing(
     binding: Option<BindingRow>,
     recent: &mut Recent,
 ) -> Result<DeviceStanding, LedgerError> {
-    let newest_measured_at = row.time_or_null()?;
+    let newest = row.time_or_null()?;
+    // No binding reaches behind the time of somebody who was erased either.
+    let erased = row.time_or_null()?.map(|until| until.minus(Duration::from_micros(1)));
+    let newest_measured_at = newest.max(erased);
     let numbers = row.bytes_or_null()?.unwrap_or_default();
     if check_packed(&numbers).is_err() {
         return Err(row.wrong("numbers of a device"));

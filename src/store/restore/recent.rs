@@ -33,7 +33,8 @@ pub(super) fn read(ledger: &mut dyn Ledger, since: Timestamp) -> Result<Recent, 
                      CAST(r.absent AS bigint), CAST(r.quality AS bigint),
                      coalesce(length(n.packed), 0) > 0
               FROM @readings r LEFT JOIN @device_numbers n ON n.device_key = r.device_key
-              WHERE @recent",
+              WHERE @recent AND NOT EXISTS (SELECT 1 FROM @erasures e
+                                            WHERE e.patient_key = r.patient_key)",
         types: &[
             Type::Int,
             Type::Int,

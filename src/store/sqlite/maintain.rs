@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::expire::{self, Series};
-use super::{WriteConnection, aggregate, blocking};
+use super::{WriteConnection, aggregate, away, blocking, erasure};
 use crate::clock::Timestamp;
 use crate::store::Settings;
 use crate::store::aggregate::Aggregate;
@@ -89,6 +89,11 @@ fn step(
         Task::ExpireRejected => {
             expire::rejected(connection, now.minus(settings.rejected_retention))
         }
+        Task::Erase => match erasure::step(connection, now) {
+            Ok(true) => Ok(Progress::More),
+            Ok(false) => Ok(Progress::Done),
+            Err(error) => Err(away(&error)),
+        },
         // There are none.
         Task::Partitions | Task::Policies => Ok(Progress::Done),
     }

@@ -16,13 +16,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
-use super::{BUSY_WAIT, audit, rejected};
+use super::{BUSY_WAIT, audit, erasure, rejected};
 use crate::clock::Timestamp;
 use crate::engine::input::Sites;
 use crate::position::MessageId;
 use crate::store::Settings;
 use crate::store::audit::{AuditPage, AuditQuery, ChainKey, Page as AuditPages, StoredAuditEvent};
 use crate::store::buckets::{BucketsPage, BucketsQuery, Scan};
+use crate::store::erasure::StoredErasure;
 use crate::store::history::{
     History, HistoryError, LatestQuery, ReadingsPage, ReadingsQuery, StoredReading, page_of,
     read_all, unavailable,
@@ -31,6 +32,7 @@ use crate::store::page::Page;
 use crate::store::rejected::{
     DeadLetter, Page as RejectedPages, RejectedPage, RejectedQuery, dead_letter,
 };
+use crate::vitals::PatientKey;
 
 /// `patient`, with the key of the one of id `?1`, if the caller may see its site.
 const FIND_PATIENT: &str = "patient AS (
@@ -109,6 +111,15 @@ impl History for SqliteHistory {
     ) -> Result<DeadLetter, HistoryError> {
         let one = self.ask(move |connection| rejected::one(connection, message, &sites)).await;
         one.and_then(|(rows, redrives_stored)| dead_letter(rows, redrives_stored))
+    }
+
+    async fn erasure(
+        &self,
+        patient: PatientKey,
+        sites: Sites,
+    ) -> Result<StoredErasure, HistoryError> {
+        let one = self.ask(move |connection| erasure::one(connection, patient, &sites)).await?;
+        one.ok_or(HistoryError::UnknownPatient)
     }
 
     async fn list_audit_events(&self, query: AuditQuery) -> Result<AuditPage, HistoryError> {
@@ -201,7 +212,8 @@ impl Drop for InterruptOnDrop {
     }
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
+/// A connection that only reads.
+pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_WAIT)?;

@@ -26,7 +26,8 @@ macro_rules! columns {
     ($payload:literal) => {
         concat!(
             "r.received_at, r.journal_id, r.partition, r.position, r.topic, r.reading_index,
-             r.reading_count, r.reason, r.detail, r.encoding, r.redriven_from, r.redriven_at, ",
+             r.reading_count, r.reason, r.detail, r.encoding, r.redriven_from, r.redriven_at,
+             r.erased_at, ",
             $payload
         )
     };
@@ -133,6 +134,7 @@ fn numbered(row: &Row<'_>) -> rusqlite::Result<(i64, RawRejected)> {
 
 fn raw(row: &Row<'_>) -> rusqlite::Result<RawRejected> {
     let redriven_at = row.get::<_, Option<i64>>(12)?;
+    let erased_at = row.get::<_, Option<i64>>(13)?;
     Ok(RawRejected {
         key: Key {
             received_at: time(1, row.get(1)?)?,
@@ -148,7 +150,8 @@ fn raw(row: &Row<'_>) -> rusqlite::Result<RawRejected> {
         encoding: row.get(10)?,
         redriven_from: row.get(11)?,
         redriven_at: redriven_at.map(|micros| time(12, micros)).transpose()?,
-        payload: row.get(13)?,
+        erased_at: erased_at.map(|micros| time(13, micros)).transpose()?,
+        payload: row.get(14)?,
     })
 }
 

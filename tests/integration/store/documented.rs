@@ -52,10 +52,11 @@ fn measured() -> Vec<Output> {
 const ROWS: &str = "
     INSERT INTO alerts (alert_id, kind, patient_key, site_id, rule_id, onset, raised_at,
         retrospective, device_id, rule_version, scope, scope_key, vital, limit_value, priority,
-        condition, signal, delayed, unconfirmed, escalation_level, covered, is_over, revision)
+        condition, signal, delayed, unconfirmed, escalation_level, covered, is_over, revision,
+        risen_in)
     VALUES ('00000000-0000-0000-0000-000000000007', 'physiological', 0, 'north', 'hr', NOW, NOW,
         FALSE, 'd-0', 1, 'default', 0, 1, 120, 'high', 'active', 'acknowledged', FALSE, FALSE, 0,
-        0, FALSE, 2);
+        0, FALSE, 2, 1);
     INSERT INTO alert_events (journal_id, partition, position, output_index, alert_id, phase,
         determined_at, cause, actor, device_id, rule_version, scope, scope_key, vital, limit_value,
         priority, condition, signal, delayed, unconfirmed, escalation_level, covered, is_over,

@@ -93,6 +93,12 @@ impl Line {
         self.apply(Event::Command(Box::new(Command { principal, action, origin })));
     }
 
+    fn enroll_without_device(&mut self, patient: &str) {
+        let patient = patient.parse().expect("an id");
+        let site = "north".parse().expect("an id");
+        self.command(Action::CreatePatient { patient, site });
+    }
+
     /// A heart rate of a patient's device, measured now.
     fn beat(&mut self, patient: &str, rate: u32) {
         let (sequence, now) = (self.sequence, self.now);
@@ -211,6 +217,34 @@ on_both! {
         assert_eq!(store.value(numbers).await, "3");
         let (_, again) = line.accept(&settings).await;
         assert_eq!(again.expect("fits"), None);
+    }
+
+    async fn who_was_erased_in_the_gap_is_erased_behind_it(store: Store) {
+        let settings = store.settings();
+        let mut line = Line::with(&["p-1", "p-2"]);
+        line.beat("p-2", 130);
+        line.store(&settings).await;
+        let patient: PatientId = "p-2".parse().expect("an id");
+        line.command(Action::ErasePatient { patient, added_before: None });
+        // The id is somebody else's from then on.
+        line.enroll_without_device("p-2");
+        for _ in 0..20 {
+            line.beat("p-1", 80);
+        }
+        line.age();
+        let (line, gap) = line.accept(&settings).await;
+        gap.expect("accepted").expect("a gap");
+        line.store(&settings).await;
+        let patients = "SELECT patient_id FROM patients ORDER BY patient_key";
+        assert_eq!(store.lines(patients).await, ["p-1", "erased-1", "p-2"]);
+        let erasures = "SELECT patient_key, patient_id, done_at IS NULL FROM erasures";
+        let told = store.lines(erasures).await;
+        assert!(told.len() == 1 && told[0].starts_with("1 p-2 "), "{told:?}");
+        let bindings = "SELECT count(*) FROM bindings WHERE patient_key = 1";
+        assert_eq!(store.value(bindings).await, "0");
+        assert_eq!(store.value("SELECT count(*) FROM erased_wear").await, "1");
+        let open = "SELECT count(*) FROM alerts WHERE NOT is_over";
+        assert_eq!(store.value(open).await, "0");
     }
 
     async fn an_empty_database_is_brought_up_to_a_journal_that_has_aged(store: Store) {

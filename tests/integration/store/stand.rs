@@ -14,7 +14,7 @@ use pulseward::engine::output::{
 use pulseward::engine::profile::{AgeGroup, Eligibility, Pregnancy};
 use pulseward::journal::{self, Entry, Journal, Record};
 use pulseward::position::Position;
-use pulseward::store::{Error, MaintenanceState, Settings, State, Task, Url, Writer};
+use pulseward::store::{Error, Maintenance, MaintenanceState, Settings, State, Task, Url, Writer};
 use pulseward::vitals::{DeviceKey, PatientKey, Quantity, SiteKey, Value, Vital};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -247,6 +247,14 @@ impl Store {
         format!("CASE WHEN {column} THEN 'yes' ELSE 'no' END")
     }
 
+    /// A table by the name that [`Store::execute`] knows it by.
+    pub(crate) fn name(&self, table: &str) -> String {
+        match self {
+            Self::Postgres(_) => format!("pulseward.{table}"),
+            Self::Sqlite(_) => table.to_owned(),
+        }
+    }
+
     /// Runs statements before there is a store.
     pub(crate) async fn execute(&self, sql: &str) {
         match self {
@@ -314,7 +322,10 @@ pub(crate) struct Caring {
 
 impl Caring {
     pub(crate) fn start(writer: &Writer<SystemClock>) -> Self {
-        let maintenance = writer.maintenance();
+        Self::of(writer.maintenance())
+    }
+
+    pub(crate) fn of(maintenance: Maintenance<SystemClock>) -> Self {
         let state = maintenance.state();
         let stop = CancellationToken::new();
         let guard = stop.clone().drop_guard();
@@ -371,7 +382,7 @@ impl Running {
         Self::of(Writer::new(settings, journal.clone(), clock))
     }
 
-    pub(crate) fn of<C: Clock>(writer: Writer<C>) -> Self {
+    pub(crate) fn of(writer: Writer<impl Clock>) -> Self {
         Self { state: writer.state(), task: tokio::spawn(writer.run()) }
     }
 

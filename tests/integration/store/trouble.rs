@@ -262,10 +262,13 @@ async fn a_server_without_a_connection_to_spare_is_an_outage() {
     let role = format!("crowded_{}", uuid::Uuid::new_v4().simple());
     let name = database.url().rsplit_once('/').expect("a path").1.to_owned();
     let sql = format!(
-        "CREATE ROLE {role} LOGIN CONNECTION LIMIT 1; GRANT ALL ON DATABASE {name} TO {role}"
+        "CREATE ROLE {role} LOGIN PASSWORD '{role}' CONNECTION LIMIT 1;
+         GRANT ALL ON DATABASE {name} TO {role}"
     );
     admin.batch_execute(&sql).await.expect("created");
-    let url = database.url().replace("pulseward@", &format!("{role}@"));
+    let theirs = database.url();
+    let (_, address) = theirs.split_once('@').expect("a URL with a user");
+    let url = format!("postgres://{role}:{role}@{address}");
     let taken = connect(&url).await;
 
     let mut source = Source::new();

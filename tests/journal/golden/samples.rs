@@ -21,9 +21,9 @@ use pulseward::engine::input::{
     Sites,
 };
 use pulseward::engine::output::{
-    BindingRow, DeviceNumbers, DeviceRow, DeviceSequences, IntakeCounts, MonitoringChange,
+    BindingRow, DeviceNumbers, DeviceRow, DeviceSequences, Erased, IntakeCounts, MonitoringChange,
     MonitoringState, Output, PatientRow, ProfileRow, Quality, Reading, RedrivenMessage,
-    RegistryChange, Reject, RejectReason, RejectedReading, SequenceEvents, SiteRow, Verdict,
+    RegistryChange, Reject, RejectReason, RejectedReading, SequenceEvents, SiteRow, Verdict, Worn,
 };
 use pulseward::engine::profile::{
     AgeGroup, AssertedRule, BaselineLevel, BaselineRule, Eligibility, Escalation, Level, LimitRule,
@@ -375,11 +375,29 @@ fn intake() -> Vec<(&'static str, Entry)> {
     });
     let told = RedrivenMessage { message, number: 3, accepted: 299, duplicate: 12, refused: 2 };
     let patient = patient();
-    let by_hand = Action::RecordReadings { patient, readings: "\x42\x00".into() };
+    let by_hand = Action::RecordReadings { patient: patient.clone(), readings: "\x42\x00".into() };
+    let erase = Action::ErasePatient { patient, added_before: Some(at(-60)) };
     vec![
         ("redrive", entry(command(redrive), vec![Output::Redriven(Box::new(told))])),
         ("record-readings", entry(command(by_hand), vec![])),
+        ("erase-patient", entry(command(erase), vec![Output::Erased(Box::new(erased()))])),
     ]
+}
+
+fn erased() -> Erased {
+    let key = PatientKey(300);
+    let tombstone = PatientRow {
+        key,
+        id: PatientId::erased(key),
+        site: SiteKey(3),
+        created_at: at(0),
+        eligibility: eligibility(),
+        paused_until: Some(at(60)),
+    };
+    let worn = |from| Worn { device: DeviceKey(70_000), from, until: at(1) };
+    let worn = vec![worn(None), worn(Some(at(-3600)))];
+    let requested_by = "anna".to_owned();
+    Erased { patient: Some(patient()), site: site(), tombstone, requested_by, worn }
 }
 
 fn outputs() -> Vec<(&'static str, Entry)> {

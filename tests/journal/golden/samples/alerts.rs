@@ -116,6 +116,7 @@ pub(super) fn alerts() -> Vec<Output> {
         told(Phase::End, by_readings(), latched()),
         told(Phase::Close, Trigger::Unbound, over()),
         told(Phase::Close, Trigger::EngineChanged, over()),
+        told(Phase::Close, Trigger::Erased, over()),
         told(Phase::Update, Trigger::RuleChanged, tachycardia()),
         told(Phase::Update, Trigger::Grouping, outage()),
         told(Phase::Update, Trigger::Restored, tachycardia()),

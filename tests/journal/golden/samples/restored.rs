@@ -46,6 +46,7 @@ pub(super) fn restored() -> Vec<(&'static str, Entry)> {
         ("restored-devices", chunk(Chunk::Devices(vec![device]))),
         ("restored-alerts", chunk(Chunk::Alerts(alerts.into()))),
         ("restored-settle", chunk(Chunk::Settle { first: PatientKey(512), count: 300 })),
-        ("restored-end", chunk(Chunk::End(Totals { redrives: 300, own_alerts: 7 }))),
+        ("restored-erased", chunk(Chunk::Erased(vec![Erased { patient: None, ..erased() }]))),
+        ("restored-end", chunk(Chunk::End(Totals { redrives: 300, own_alerts: 7, audit: head() }))),
     ]
 }
