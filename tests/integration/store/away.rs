@@ -110,7 +110,7 @@ async fn a_wrong_password_is_an_outage_with_a_reason_that_does_not_tell_it() {
 }
 
 /// Tasks of the maintenance.
-const TASKS: usize = 8;
+const TASKS: usize = 9;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_role_that_owns_nothing_but_the_schema_is_enough() {

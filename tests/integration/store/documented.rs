@@ -93,7 +93,8 @@ async fn filled(store: &Store) {
 
 async fn run_as(database: &Database, role: &str, sql: &str) -> usize {
     let mut config: tokio_postgres::Config = database.url().parse().expect("a url");
-    config.user(role);
+    // As the page says.
+    config.user(role).password("change me");
     let (client, connection) = config.connect(NoTls).await.expect("the role may connect");
     tokio::spawn(connection);
     let answers = client.simple_query(sql).await.unwrap_or_else(|error| panic!("{sql}{error:?}"));
