@@ -127,12 +127,13 @@ impl Fleet {
                     ORDER BY patient, vital;
                     INSERT INTO pulseward.stored_batches (aggregate, stored_at, reading_count, days)
                     SELECT name, '{from}'::timestamptz + (step + 1) * INTERVAL '{step_seconds} s',
-                           {batch}, ARRAY['{from}'::timestamptz AT TIME ZONE 'UTC']::date[]
+                           {batch}, ARRAY[{number_of_day}]::integer[]
                     FROM pulseward.aggregates;
                 END LOOP;
             END $$",
             step_seconds = STEP.as_secs(),
             batch = PATIENTS as usize * VITALS.len(),
+            number_of_day = from.micros() / i64::try_from(DAY.as_micros())?,
         ))
     }
 
