@@ -45,8 +45,9 @@ impl Server {
         let client = self.connect().await?;
         let sql = "SELECT to_regclass('pulseward.readings') IS NOT NULL";
         if client.query_one(sql, &[]).await?.get(0) {
-            let empty = "TRUNCATE pulseward.readings, pulseward.journal_cursor,
-                pulseward.device_sequences";
+            // The next journal is another one, or the same from its beginning.
+            let empty = "TRUNCATE pulseward.readings, pulseward.journal_cursor, pulseward.journals,
+                pulseward.device_sequences, pulseward.device_numbers";
             client.batch_execute(empty).await?;
         }
         client.batch_execute("CHECKPOINT").await?;

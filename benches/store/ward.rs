@@ -30,11 +30,38 @@ pub(crate) struct Ward {
     _dir: TempDir,
 }
 
+/// Whose numbers come with the readings.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Numbered {
+    Nobody,
+    SmallFleet,
+    LargeFleet,
+}
+
+impl Numbered {
+    pub(crate) const ALL: [Self; 3] = [Self::Nobody, Self::SmallFleet, Self::LargeFleet];
+
+    const fn devices(self) -> usize {
+        match self {
+            Self::Nobody => 0,
+            Self::SmallFleet => DEVICES / 10,
+            Self::LargeFleet => DEVICES,
+        }
+    }
+
+    pub(crate) fn suffix(self) -> String {
+        match self.devices() {
+            0 => String::new(),
+            devices => format!(" with the numbers of {devices} devices"),
+        }
+    }
+}
+
 /// So many readings, ten to a message, each message with what has come from its device.
-pub(crate) fn readings(count: usize) -> Result<Ward> {
-    let message = |number| {
+pub(crate) fn readings(count: usize, numbered: Numbered) -> Result<Ward> {
+    let message = |number: usize| {
         let readings = (0..READINGS_PER_MESSAGE).map(|vital| reading(number, vital));
-        readings.chain([numbers(number)]).collect()
+        readings.chain(number.checked_rem(numbered.devices()).map(numbers)).collect()
     };
     ward((0..count / READINGS_PER_MESSAGE).map(message))
 }
