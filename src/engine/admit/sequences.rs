@@ -22,8 +22,12 @@
 //! [`Sequences::to_packed`] is the same in bytes, for followers: who holds the readings holds with
 //! them by which numbers they were admitted. Its first byte is the version of its form.
 
+mod boot;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+
+use self::boot::{Boot, Span, ZERO_ALONE, absolute, relative};
 
 /// Boots whose numbers are remembered. A buffering gateway resends across a restart or two.
 pub(super) const BOOTS_MAX: usize = 4;
@@ -37,9 +41,6 @@ const GAPS_MAX: usize = PACKED_BYTES_MAX / 2;
 /// present boot and of one past its highest number, and behind it, if there are any, gaps and
 /// earlier boots as they stand in memory.
 const PACKED_VERSION: u8 = 1;
-
-/// Numbers from the first, inclusive, to the second, exclusive.
-type Span = (u64, u64);
 
 /// Bytes are not the numbers of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,16 +57,6 @@ pub(super) struct Sequences {
     next: u64,
     /// Its gaps and the earlier boots, if there are any.
     packed: Box<[u8]>,
-}
-
-/// One boot.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Boot {
-    id: u64,
-    /// One past the highest number that has come.
-    next: u64,
-    /// Spans below `next` that have not come, ascending and apart.
-    gaps: Vec<Span>,
 }
 
 /// What is known of the numbers of one batch before it is taken in.
@@ -291,75 +282,6 @@ impl From<Vec<Boot>> for Sequences {
 impl From<Sequences> for Vec<Boot> {
     fn from(sequences: Sequences) -> Self {
         sequences.unpack()
-    }
-}
-
-/// Number 0 of a device that begins at 1.
-const ZERO_ALONE: Span = (0, 1);
-
-/// Spans by their distance from the end of the one before, and their length: small numbers, which
-/// pack into few bytes.
-fn relative(spans: &[Span]) -> Vec<Span> {
-    let mut end = 0;
-    let mut distance = |(start, until): &Span| {
-        let relative = (start.wrapping_sub(end), until.wrapping_sub(*start));
-        end = *until;
-        relative
-    };
-    spans.iter().map(&mut distance).collect()
-}
-
-fn absolute(mut spans: Vec<Span>) -> Vec<Span> {
-    let mut end = 0_u64;
-    for (start, until) in &mut spans {
-        *start = end.wrapping_add(*start);
-        *until = start.wrapping_add(*until);
-        end = *until;
-    }
-    spans
-}
-
-impl Boot {
-    /// Whether its gaps are ascending, apart and below its mark.
-    fn is_sound(&self) -> bool {
-        let mut end = 0;
-        self.gaps.iter().all(|(start, until)| {
-            let is_sound = end <= *start && start < until && *until <= self.next;
-            end = *until;
-            is_sound
-        })
-    }
-
-    /// Records that the numbers from `first` up to `end`, exclusive, have come; says whether that
-    /// opened a gap.
-    fn come(&mut self, first: u64, end: u64) -> bool {
-        let opened = (self.next, first);
-        if first > self.next {
-            self.gaps.push(opened);
-        } else {
-            self.close(first, end);
-        }
-        self.next = self.next.max(end);
-        first > opened.0 && opened != ZERO_ALONE
-    }
-
-    /// Takes the numbers from `first` up to `end` out of the gaps.
-    fn close(&mut self, first: u64, end: u64) {
-        let mut left = Vec::with_capacity(self.gaps.len() + 1);
-        for (start, until) in self.gaps.drain(..) {
-            let (below, above) = ((start, until.min(first)), (start.max(end), until));
-            left.extend([below, above].into_iter().filter(|(start, until)| start < until));
-        }
-        self.gaps = left;
-    }
-
-    /// Makes the `count + 1` lowest gaps one; says how many were lost by that.
-    fn join_lowest(&mut self, count: usize) -> u64 {
-        if count > 0 {
-            self.gaps[count].0 = self.gaps[0].0;
-            self.gaps.drain(..count);
-        }
-        count as u64
     }
 }
 
