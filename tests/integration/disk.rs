@@ -7,6 +7,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::support::disks_may_be_small;
 use crate::support::house::House;
 use crate::support::journal::entries;
 use crate::support::process::Process;
@@ -75,11 +76,9 @@ struct SmallDisk {
 const DISK_MEBIBYTES: u32 = 320;
 
 impl SmallDisk {
-    /// `None` where `tests/run` has found, and said, that the system lets no ordinary user mount
-    /// anything.
+    /// `None` where [`disks_may_be_small`] says no.
     fn mount() -> Option<Self> {
-        if std::env::var_os("PULSEWARD_TEST_SMALL_DISK").is_some_and(|value| value == "no") {
-            eprintln!("not tested: PULSEWARD_TEST_SMALL_DISK=no");
+        if !disks_may_be_small() {
             return None;
         }
         let dir = TempDir::with_prefix("disk-").expect("temporary directory");

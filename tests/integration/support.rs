@@ -24,3 +24,14 @@ pub(crate) mod watcher;
 pub(crate) fn from_tests_run(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set: run tests/run"))
 }
+
+/// Whether a test may mount a small disk of its own. Where the system lets no ordinary user do so,
+/// `tests/run` has found and said it; a test that can't mount one without that fails.
+pub(crate) fn disks_may_be_small() -> bool {
+    let variable = "PULSEWARD_TEST_SMALL_DISK";
+    let may_be = std::env::var_os(variable).is_none_or(|value| value != "no");
+    if !may_be {
+        eprintln!("not tested: {variable}=no");
+    }
+    may_be
+}

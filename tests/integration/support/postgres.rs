@@ -9,10 +9,10 @@ use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
-use super::from_tests_run;
 use super::port;
 use super::process::{Process, Signal};
 use super::wait::wait_blocking;
+use super::{disks_may_be_small, from_tests_run};
 
 /// A database of one test, on the run's server. Dropping it drops the database, whoever is still
 /// connected.
@@ -113,17 +113,9 @@ impl PrivateServer {
     }
 
     /// The same, with a file system of this size of its own at [`PrivateServer::small_disk`]. It is
-    /// empty again after a restart. `None` where the system lets no ordinary user mount anything.
+    /// empty again after a restart. `None` where [`disks_may_be_small`] says no.
     pub(crate) fn start_with_small_disk(mebibytes: u32) -> Option<Self> {
-        let probe = TempDir::with_prefix("mount-").expect("temporary directory");
-        own(probe.path());
-        let words = with_small_disk(mebibytes, probe.path());
-        let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).arg("true");
-        let probed = unprivileged(&mut command).output().expect("unshare is there");
-        if !probed.status.success() {
-            let said = String::from_utf8_lossy(&probed.stderr);
-            eprintln!("NOT TESTED, for this system lets no user mount a disk: {said}");
+        if !disks_may_be_small() {
             return None;
         }
         Some(Self::start_under(|dir| with_small_disk(mebibytes, &dir.join(SMALL_DISK))))
