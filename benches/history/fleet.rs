@@ -60,12 +60,17 @@ impl Fleet {
         Ok(connect(&self.server).await?.batch_execute(&sql).await?)
     }
 
-    /// Stores everything, once the service has made its tables, and waits until it is summed up.
-    pub(crate) async fn fill(&self) -> Result<()> {
-        let client = self.connect().await?;
+    /// Waits until the service has made its tables.
+    pub(crate) async fn has_tables(&self) -> Result<()> {
         // All of them are made in one transaction.
         let schema = "SELECT to_regclass('pulseward.stored_batches') IS NOT NULL";
-        until(&client, schema, SCHEMA_TIMEOUT).await.context("the service's tables")?;
+        let client = self.connect().await?;
+        until(&client, schema, SCHEMA_TIMEOUT).await.context("the service's tables")
+    }
+
+    /// Stores everything.
+    pub(crate) async fn fill(&self) -> Result<()> {
+        let client = self.connect().await?;
         client.batch_execute(&registry()).await?;
         let begun = Instant::now();
         for day in 0..self.days {
@@ -76,10 +81,12 @@ impl Fleet {
         let row = client.query_one(sql, &[]).await?;
         let (rows, size): (i64, String) = (row.get(0), row.get(1));
         println!("{rows} readings of {} days stored in {:.0?}: {size}", self.days, begun.elapsed());
-        self.sum_up(&client).await
+        Ok(())
     }
 
-    async fn sum_up(&self, client: &Client) -> Result<()> {
+    /// Waits until the service has summed it up.
+    pub(crate) async fn summed_up(&self) -> Result<()> {
+        let client = &self.connect().await?;
         let begun = Instant::now();
         let summed_up = "SELECT NOT EXISTS (SELECT FROM pulseward.stored_batches)";
         until(client, summed_up, SUMMED_UP_TIMEOUT).await.context("the service's buckets")?;
@@ -96,7 +103,11 @@ impl Fleet {
     /// What happens by itself in a database that has been there for a while.
     pub(crate) async fn settle(&self) -> Result<()> {
         let client = self.connect().await?;
-        Ok(client.batch_execute("VACUUM (ANALYZE); CHECKPOINT").await?)
+        // Each by itself: sent together they would be one transaction, in which nothing is vacuumed.
+        for statement in ["VACUUM (ANALYZE)", "CHECKPOINT"] {
+            client.batch_execute(statement).await.context(statement)?;
+        }
+        Ok(())
     }
 
     /// The readings of a day, counted back from the last; earlier days first. Each step is a batch,

@@ -24,7 +24,8 @@ use hdrhistogram::Histogram;
 use pulseward::config::Config;
 use pulseward::service::Service;
 use pulseward::store::OnGap;
-use pulseward::telemetry::install_metrics;
+use pulseward::telemetry::{Metrics, install_metrics};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Endpoint;
 
@@ -52,21 +53,46 @@ async fn main() -> Result<()> {
         home.path().join("journal"),
     );
     let config = Config::parse("the benchmark's configuration", &text, [])?;
-    let service = Service::build(&config, OnGap::Refuse, install_metrics()?).await?;
-    let address = service.addresses().grpc;
-    let stop = CancellationToken::new();
-    let running = tokio::spawn(service.run(stop.clone()));
-
-    let measured = measure(&fleet, format!("http://{address}")).await;
-    stop.cancel();
-    running.await?.context("the service")?;
+    let metrics = install_metrics()?;
+    let service = Running::start(&config, &metrics).await?;
+    fleet.has_tables().await?;
+    service.stop().await?;
+    fleet.fill().await?;
+    // A service that starts sums up at once what it finds.
+    let service = Running::start(&config, &metrics).await?;
+    let measured = measure(&fleet, &service.address).await;
+    service.stop().await?;
     fleet.drop_database().await?;
     measured
 }
 
-async fn measure(fleet: &Fleet, address: String) -> Result<()> {
-    fleet.fill().await?;
-    let caller = Caller::new(Endpoint::from_shared(address)?.connect().await?, fleet);
+/// The service, at work.
+struct Running {
+    address: String,
+    stop: CancellationToken,
+    task: JoinHandle<Result<()>>,
+}
+
+impl Running {
+    async fn start(config: &Config, metrics: &Metrics) -> Result<Self> {
+        let service = Service::build(config, OnGap::Refuse, metrics.clone()).await?;
+        let address = format!("http://{}", service.addresses().grpc);
+        let stop = CancellationToken::new();
+        let run = service.run(stop.clone());
+        let task = tokio::spawn(async { run.await.context("the service") });
+        Ok(Self { address, stop, task })
+    }
+
+    async fn stop(self) -> Result<()> {
+        self.stop.cancel();
+        self.task.await?
+    }
+}
+
+async fn measure(fleet: &Fleet, address: &str) -> Result<()> {
+    fleet.summed_up().await?;
+    let channel = Endpoint::from_shared(address.to_owned())?.connect().await?;
+    let caller = Caller::new(channel, fleet);
     // What was just written is not what stands on a disk: the first calls would pay for that.
     fleet.settle().await?;
     for round in ["first", "again"] {
