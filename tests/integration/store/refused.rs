@@ -219,6 +219,10 @@ async fn a_partition_that_somebody_dropped_is_made_again_and_no_row_is_blamed() 
     let store = Store::postgres().await;
     let (mut source, mut running) = with_tables(&store).await;
     running.stored(source.commit(readings(0, 10, 5))).await;
+    if store.is_hypertable().await {
+        // TimescaleDB makes its chunks itself.
+        return;
+    }
     store.execute("DROP TABLE pulseward.readings_20260131").await;
     running.stored(source.commit(readings(0, 20, 5))).await;
     store.holds_readings(20).await;
