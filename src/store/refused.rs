@@ -12,66 +12,7 @@
 //! Promises: nothing of a row is logged; a row that can't even be set aside is an outage with a
 //! reason, not a silent loop.
 //!
-//! # For operators
-//!
-//! `pulseward_store_refused_rows_total` counts them by table, `/readyz` tells how many there were
-//! since the start. What was refused, and why:
-//!
-//! ```sql
-//! SELECT table_name, error_code, error, count(*), min(refused_at), max(refused_at)
-//! FROM pulseward.refused_rows GROUP BY 1, 2, 3 ORDER BY 4 DESC;
-//! ```
-//!
-//! Once the cause is gone, the rows can be put where they belong. They get a `stored_at` of their
-//! own, for which the cursor's row is moved in the same transaction; the service notices, and goes
-//! on behind it. In Postgres, readings:
-//!
-//! ```sql
-//! WITH moved AS (
-//!     UPDATE pulseward.journal_cursor
-//!     SET updated_at = greatest(clock_timestamp(), updated_at + interval '1 microsecond')
-//!     RETURNING partition, updated_at
-//! ), gone AS (
-//!     DELETE FROM pulseward.refused_rows WHERE table_name = 'readings' RETURNING *
-//! )
-//! INSERT INTO pulseward.readings
-//! SELECT (jsonb_populate_record(
-//!     NULL::pulseward.readings,
-//!     gone.content::jsonb || jsonb_build_object('stored_at', moved.updated_at))).*
-//! FROM gone JOIN moved USING (partition);
-//! ```
-//!
-//! and rows of another table, such as `alert_events`. A row that is overwritten (of `alerts`,
-//! `patients` and the like) may have been written newer since, which must stay:
-//!
-//! ```sql
-//! WITH gone AS (
-//!     DELETE FROM pulseward.refused_rows WHERE table_name = 'alert_events' RETURNING *
-//! )
-//! INSERT INTO pulseward.alert_events
-//! SELECT (jsonb_populate_record(NULL::pulseward.alert_events, gone.content::jsonb)).*
-//! FROM gone ORDER BY position, output_index
-//! ON CONFLICT DO NOTHING;
-//! ```
-//!
-//! A row of `rejected_messages` whose content has a `redriven_at` and no `topic` is a change to
-//! rows that are there: that a message was sent through again. In SQLite, where times are numbers,
-//! readings:
-//!
-//! ```sql
-//! BEGIN IMMEDIATE;
-//! UPDATE journal_cursor SET updated_at = max(unixepoch() * 1000000, updated_at + 1);
-//! INSERT INTO readings
-//!     (measured_at, received_at, stored_at, value, patient_key, device_key, quality, vital, absent,
-//!      original_value, original_unit, interval_us, measurement_id)
-//! SELECT content ->> 'measured_at', content ->> 'received_at', updated_at, content ->> 'value',
-//!        content ->> 'patient_key', content ->> 'device_key', content ->> 'quality',
-//!        content ->> 'vital', content ->> 'absent', content ->> 'original_value',
-//!        content ->> 'original_unit', content ->> 'interval_us', content ->> 'measurement_id'
-//! FROM refused_rows JOIN journal_cursor USING (partition) WHERE table_name = 'readings';
-//! DELETE FROM refused_rows WHERE table_name = 'readings';
-//! COMMIT;
-//! ```
+//! How operators see them and put them back: docs/operations.md, whose statements a test runs.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};

@@ -5,7 +5,7 @@
 //! partitions or chunks are. On TimescaleDB the patient and the vital are what a compressed chunk is
 //! segmented by, so that only segments of theirs are opened; buckets are deleted where continuous
 //! aggregates keep them, because a refresh would make those of others again from readings that may
-//! be gone by now. None of that has been tried on TimescaleDB.
+//! be gone by now..
 
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, Transaction};

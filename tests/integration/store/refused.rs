@@ -16,13 +16,13 @@ use crate::support::from_tests_run;
 use crate::support::postgres::Database;
 
 /// What operators are told.
-const PAGE: &str = include_str!("../../../src/store/refused.rs");
+const PAGE: &str = include_str!("../../../docs/operations.md");
 
-/// The statements of the page, in its order.
+/// The statements of the page's section, in its order.
 fn told_to_operators() -> Vec<String> {
-    let page: Vec<_> = PAGE.lines().filter_map(|line| line.strip_prefix("//!")).collect();
-    let page = page.join("\n");
-    let blocks = page.split("```sql").skip(1);
+    let (_, section) = PAGE.split_once("\n## Rows that the database refuses\n").expect("there");
+    let section = section.split("\n## ").next().expect("a section");
+    let blocks = section.split("```sql").skip(1);
     blocks.map(|block| block.split("```").next().expect("a block").to_owned()).collect()
 }
 
