@@ -11,6 +11,7 @@
 //! The sections here are plain data. What each part of the service makes of its section is decided
 //! where the service is put together, not here.
 
+mod auth;
 mod period;
 mod reader;
 mod secret;
@@ -28,12 +29,13 @@ use serde::{Deserialize, Serialize};
 
 use self::reader::Reader;
 
+pub use self::auth::{Auth, AuthMode};
 pub use self::period::{InvalidPeriod, Period};
 pub use self::reader::{Violation, Violations};
 pub(crate) use self::reader::{from_toml, hint, parse_toml, place_in_file};
 pub use self::secret::{Secret, SecretError};
 pub use self::size::{ByteSize, InvalidByteSize};
-pub use self::url::{InvalidUrl, MqttUrl, StoreUrl};
+pub use self::url::{InvalidUrl, Jwks, MqttUrl, Origin, StoreUrl};
 
 /// Everything that is configured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -114,6 +116,14 @@ pub struct Store {
 pub struct Grpc {
     /// Where to listen. Default 127.0.0.1:50051.
     pub listen: SocketAddr,
+    /// The web pages that may call by gRPC-Web. Default none.
+    pub web_origins: Vec<Origin>,
+    /// Calls that one caller may make in the long run. Default 100.
+    pub calls_per_second_max: u32,
+    /// Calls that one caller may make at once after a pause. Default 300.
+    pub calls_burst_max: u32,
+    /// Streams that one caller may have open. Default 32.
+    pub streams_per_caller_max: u32,
 }
 
 /// `[http]`
@@ -130,33 +140,6 @@ pub struct Journal {
     pub dir: PathBuf,
     /// What it may take on disk, all in all. Default 10 GiB.
     pub max_bytes: ByteSize,
-}
-
-/// `[auth]`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Auth {
-    /// How callers are known. Default `none`.
-    pub mode: AuthMode,
-}
-
-/// How callers are known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", try_from = "String")]
-pub enum AuthMode {
-    /// Not at all: whoever reaches the port may do everything. On loopback only.
-    None,
-}
-
-impl TryFrom<String> for AuthMode {
-    type Error = String;
-
-    fn try_from(mode: String) -> Result<Self, Self::Error> {
-        match mode.as_str() {
-            "none" => Ok(Self::None),
-            "jwt" => Err("\"jwt\" is not built yet; this version knows only \"none\"".to_owned()),
-            _ => Err(format!("{mode:?} is no way to know callers; this version knows \"none\"")),
-        }
-    }
 }
 
 /// `[log]`
@@ -243,10 +226,10 @@ impl Config {
             mqtt: Mqtt::read(reader),
             ingest: Ingest::read(reader),
             store: Store::read(reader),
-            grpc: Grpc { listen: reader.or("grpc", "listen", loopback(50051)) },
+            grpc: Grpc::read(reader),
             http: Http { listen: reader.or("http", "listen", loopback(8080)) },
             journal: Journal::read(reader),
-            auth: Auth { mode: reader.or("auth", "mode", AuthMode::None) },
+            auth: Auth::read(reader),
             log: Log {
                 format: reader.or("log", "format", LogFormat::Text),
                 level: reader.or("log", "level", LogLevel::Info),
@@ -259,14 +242,16 @@ impl Config {
         self.ingest.check(reader, self.mqtt.session_expiry);
         self.store.check(reader, self.ingest.reading_age_max);
         self.journal.check(reader);
-        let AuthMode::None = self.auth.mode;
-        if !self.grpc.listen.ip().is_loopback() {
+        self.grpc.check(reader);
+        self.auth.check(reader);
+        if self.auth.mode == AuthMode::None && !self.grpc.listen.ip().is_loopback() {
             reader.refuse(
                 "grpc",
                 "listen",
                 format!(
                     "{} can be reached from other machines, and auth.mode = \"none\" lets whoever \
-                     reaches it read and change everything; listen on loopback, such as 127.0.0.1:{}",
+                     reaches it read and change everything; set auth.mode = \"jwt\", or listen on \
+                     loopback, such as 127.0.0.1:{}",
                     self.grpc.listen,
                     self.grpc.listen.port(),
                 ),
@@ -290,6 +275,48 @@ impl fmt::Display for Config {
 
 const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), port)
+}
+
+impl Grpc {
+    /// A dashboard that shows a ward asks about each patient once when it is opened, and then lives
+    /// by its stream.
+    const CALLS_PER_SECOND_DEFAULT: u32 = 100;
+    /// A ward of a hundred patients, of each of whom three things are asked.
+    const CALLS_BURST_DEFAULT: u32 = 300;
+    /// The screens of a ward that share one account.
+    const STREAMS_PER_CALLER_DEFAULT: u32 = 32;
+    /// More is no limit.
+    const LIMIT_MAX: u32 = 1_000_000;
+    /// Each is compared with that of a request.
+    const WEB_ORIGINS_MAX: usize = 64;
+
+    fn read(reader: &mut Reader<'_>) -> Self {
+        let (calls, burst) = (Self::CALLS_PER_SECOND_DEFAULT, Self::CALLS_BURST_DEFAULT);
+        let streams = Self::STREAMS_PER_CALLER_DEFAULT;
+        Self {
+            listen: reader.or("grpc", "listen", loopback(50051)),
+            web_origins: reader.or("grpc", "web_origins", Vec::new()),
+            calls_per_second_max: reader.or("grpc", "calls_per_second_max", calls),
+            calls_burst_max: reader.or("grpc", "calls_burst_max", burst),
+            streams_per_caller_max: reader.or("grpc", "streams_per_caller_max", streams),
+        }
+    }
+
+    fn check(&self, reader: &mut Reader<'_>) {
+        for (key, limit) in [
+            ("calls_per_second_max", self.calls_per_second_max),
+            ("calls_burst_max", self.calls_burst_max),
+            ("streams_per_caller_max", self.streams_per_caller_max),
+        ] {
+            if !(1..=Self::LIMIT_MAX).contains(&limit) {
+                reader.refuse("grpc", key, format!("must be 1 to {}", Self::LIMIT_MAX));
+            }
+        }
+        if self.web_origins.len() > Self::WEB_ORIGINS_MAX {
+            let problem = format!("lists more than {} origins", Self::WEB_ORIGINS_MAX);
+            reader.refuse("grpc", "web_origins", problem);
+        }
+    }
 }
 
 impl Mqtt {

@@ -14,11 +14,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use tonic::codegen::http::HeaderValue;
 use tonic::service::Routes;
-use tonic::service::interceptor::InterceptedService;
 use tonic::transport::server::TcpIncoming;
 use tracing::{info, warn};
 
+use crate::clock::Clock;
 use crate::hub;
 use crate::proto::v1::alert_service_server::AlertServiceServer;
 use crate::proto::v1::audit_service_server::AuditServiceServer;
@@ -26,6 +27,7 @@ use crate::proto::v1::ingest_service_server::IngestServiceServer;
 use crate::proto::v1::profile_service_server::ProfileServiceServer;
 use crate::proto::v1::registry_service_server::RegistryServiceServer;
 use crate::proto::v1::vitals_service_server::VitalsServiceServer;
+use crate::readiness::Readiness;
 use crate::store::History;
 
 pub mod auth;
@@ -44,7 +46,10 @@ mod streams;
 #[cfg(test)]
 mod tests;
 mod vitals;
+mod web;
 
+use auth::Gated;
+use commands::Desk;
 pub use commands::{Closed, Commands};
 pub(crate) use convert::profiles::{profile, wire_profile};
 pub(crate) use convert::registry::wire_schedule;
@@ -66,6 +71,12 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// How callers are known.
     pub auth: auth::Mode,
+    /// What each of them may do. Not heeded where they are not known.
+    pub limits: auth::Limits,
+    /// Refused calls of one address that go on record one by one each minute. Default 60.
+    pub refusals_recorded_per_minute: u32,
+    /// The web pages that may call by gRPC-Web. Default none.
+    pub web_origins: Vec<HeaderValue>,
     /// Longer messages are refused, in both directions. Default 4 MiB: a page of 10,000 readings
     /// takes under 1 MiB, a full profile under 100 KiB.
     pub message_bytes_max: usize,
@@ -81,10 +92,13 @@ pub struct Settings {
 impl Settings {
     /// The defaults, listening at `listen` without authentication.
     #[must_use]
-    pub const fn new(listen: SocketAddr) -> Self {
+    pub fn new(listen: SocketAddr) -> Self {
         Self {
             listen,
             auth: auth::Mode::None,
+            limits: auth::Limits::default(),
+            refusals_recorded_per_minute: 60,
+            web_origins: Vec::new(),
             message_bytes_max: 4 << 20,
             streams_per_connection_max: 256,
             call_timeout: Duration::from_secs(30),
@@ -104,6 +118,8 @@ pub struct Parts {
     pub hub: hub::Handle,
     /// Cancelled when the service stops: streams end then, and say so.
     pub stopping: CancellationToken,
+    /// By what tokens end.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// Why the door could not be opened, or fell shut.
@@ -118,6 +134,9 @@ pub enum Error {
         /// The address that was asked for.
         listen: SocketAddr,
     },
+    /// The keys of callers' tokens can't be read from where they are said to be.
+    #[error("[auth] jwks")]
+    Keys(#[from] auth::SourceError),
     /// The address could not be taken.
     #[error("listening for gRPC on {listen}")]
     Listen {
@@ -139,6 +158,10 @@ pub struct Server {
     routes: Routes,
     /// The ends of streams, on their way to the record.
     ends: Ends,
+    /// Refused calls, on theirs.
+    attempts: auth::Attempts,
+    /// Keeps the keys of callers' tokens, if they have any.
+    keeper: Option<auth::Keeper>,
     health: Health,
     settings: Settings,
 }
@@ -147,7 +170,7 @@ impl Server {
     /// Takes the address and wires the services. Must be called within a Tokio runtime.
     ///
     /// # Errors
-    /// [`Error::NotLoopback`] and [`Error::Listen`].
+    /// [`Error::NotLoopback`], [`Error::Keys`] and [`Error::Listen`].
     pub fn build(settings: Settings, parts: Parts) -> Result<Self, Error> {
         let listen = settings.listen;
         if !settings.auth.may_listen_at(listen) {
@@ -157,9 +180,25 @@ impl Server {
         let incoming = TcpIncoming::bind(listen).map_err(failed)?.with_nodelay(Some(true));
         let local_addr = incoming.local_addr().map_err(failed)?;
         let health = Health::new();
-        let (streams, ends) = streams::channel(Arc::clone(&parts.commands), streams::STREAMS_MAX);
-        let routes = routes(&settings, parts, streams, &health);
-        Ok(Self { incoming, local_addr, routes, ends, health, settings })
+        let (commands, clock) = (Arc::clone(&parts.commands), Arc::clone(&parts.clock));
+        let (gate, keeper) = auth::Gate::new(&settings, Desk::new(Arc::clone(&commands)), &clock)?;
+        let attempts = gate.attempts();
+        let streams_max =
+            (settings.auth != auth::Mode::None).then_some(settings.limits.streams_max);
+        let of_callers = auth::Streams::new(streams_max);
+        let (streams, ends) = streams::channel(commands, streams::STREAMS_MAX, of_callers);
+        let routes = routes(&settings, parts, streams, &gate, &health);
+        let routes = web::for_pages(routes, &settings.web_origins);
+        Ok(Self { incoming, local_addr, routes, ends, attempts, keeper, health, settings })
+    }
+
+    /// Lets it say in readiness how what it depends on stands: the keys of callers' tokens.
+    #[must_use]
+    pub fn telling(mut self, readiness: &Readiness) -> Self {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.telling(readiness.register("token keys"));
+        }
+        self
     }
 
     /// Where it listens.
@@ -176,7 +215,7 @@ impl Server {
     /// # Errors
     /// [`Error::Serve`].
     pub async fn run(self, cancel: CancellationToken) -> Result<(), Error> {
-        let Self { incoming, local_addr, routes, ends, health, settings } = self;
+        let Self { incoming, local_addr, routes, ends, attempts, keeper, health, settings } = self;
         info!(%local_addr, "serving gRPC");
         health.serving().await;
         let served = tonic::transport::Server::builder()
@@ -184,6 +223,8 @@ impl Server {
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .max_concurrent_streams(settings.streams_per_connection_max)
             .timeout(settings.call_timeout)
+            // Browsers speak HTTP/1.1 where there is no TLS; nobody else has to.
+            .accept_http1(!settings.web_origins.is_empty())
             .add_routes(routes)
             .serve_with_incoming_shutdown(incoming, cancel.clone().cancelled_owned());
         let overdue = async {
@@ -203,20 +244,32 @@ impl Server {
             closed.cancel();
             result
         };
-        let (result, ()) = tokio::join!(serving, ends.run(closed.clone()));
+        let keeping = async {
+            if let Some(keeper) = keeper {
+                keeper.run(closed.clone()).await;
+            }
+        };
+        let recording =
+            async { tokio::join!(ends.run(closed.clone()), attempts.run(closed.clone())) };
+        let (result, (), _) = tokio::join!(serving, keeping, recording);
         result
     }
 }
 
-fn routes(settings: &Settings, parts: Parts, streams: Streams, health: &Health) -> Routes {
-    let gate = auth::Gate::new(settings.auth);
+fn routes(
+    settings: &Settings,
+    parts: Parts,
+    streams: Streams,
+    gate: &auth::Gate,
+    health: &Health,
+) -> Routes {
     let limit = settings.message_bytes_max;
-    let Parts { commands, history, hub, stopping } = parts;
+    let Parts { commands, history, hub, stopping, .. } = parts;
     macro_rules! guarded {
         ($server:path, $service:expr) => {{
             let server = <$server>::new($service);
             let bounded = server.max_decoding_message_size(limit).max_encoding_message_size(limit);
-            InterceptedService::new(bounded, gate.clone())
+            Gated::new(bounded, gate.clone())
         }};
     }
     Routes::default()
@@ -239,5 +292,5 @@ fn routes(settings: &Settings, parts: Parts, streams: Streams, health: &Health) 
         ))
         .add_service(guarded!(AuditServiceServer<_>, audit::Service::new(commands, history)))
         .add_service(health.service())
-        .add_service(health::reflection())
+        .add_service(Gated::new(health::reflection(), gate.clone()))
 }

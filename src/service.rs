@@ -123,13 +123,21 @@ impl Service {
         let (partition, Inlets { deliveries, commands: inbox }) =
             Partition::new(recovered, opened.writer, bounds, surroundings);
         let commands = Arc::new(Desk::new(partition::handle(&inbox, Arc::clone(&clock))));
+        let told_by = Arc::clone(&clock);
         let session = Session::new(mqtt.clone(), clock, deliveries);
         let (given, publisher) = publisher::channel(mqtt);
         let verdicts = VerdictFeed::new(journal.follow(at)?, given);
         let tally = Tally::new(journal.follow(at)?);
 
-        let parts = grpc::Parts { commands, history, hub: watching, stopping: stopping.clone() };
-        let grpc = grpc::Server::build(grpc::Settings::new(config.grpc.listen), parts)?;
+        let parts = grpc::Parts {
+            commands,
+            history,
+            hub: watching,
+            stopping: stopping.clone(),
+            clock: Arc::clone(&told_by),
+        };
+        let grpc = grpc::Server::build(settings::grpc(&config.grpc, &config.auth)?, parts)?;
+        let grpc = grpc.telling(&readiness);
         let http = http::Server::bind(
             &http::Settings { listen: config.http.listen },
             readiness.clone(),

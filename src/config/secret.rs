@@ -20,6 +20,14 @@ pub enum SecretError {
         #[source]
         source: std::io::Error,
     },
+    /// It is too short to be one.
+    #[error("the secret file {} holds fewer than {bytes_min} bytes", path.display())]
+    TooShort {
+        /// The file.
+        path: PathBuf,
+        /// How many it takes.
+        bytes_min: usize,
+    },
     /// It is empty, too long, or has several lines.
     #[error("the password file {} does not hold one line of 1 to 4096 bytes", path.display())]
     NotOneLine {

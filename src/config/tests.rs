@@ -82,9 +82,9 @@ fn an_unknown_key_is_refused_with_its_place_and_the_nearest_known_one() {
         &["ward.toml:3:3: mqtt.recieve_maximum: unknown key; did you mean receive_maximum?"],
     );
     check_refused(
-        "[auth]\nzzz = 1\n",
+        "[http]\nzzz = 1\n",
         &[],
-        &["ward.toml:2:1: auth.zzz: unknown key; known are mode"],
+        &["ward.toml:2:1: http.zzz: unknown key; known are listen"],
     );
     check_refused(
         "mqtt.max_bytes = '1GiB'\n",
@@ -119,8 +119,8 @@ fn every_mistake_is_told_at_once() {
              \"10GiB\" (units: B, KiB, MiB, GiB, TiB)",
             "ward.toml:6:1: log.format: wanted string or table",
             "ward.toml:2:1: grpc.listen: 0.0.0.0:50051 can be reached from other machines, and \
-             auth.mode = \"none\" lets whoever reaches it read and change everything; listen on \
-             loopback, such as 127.0.0.1:50051",
+             auth.mode = \"none\" lets whoever reaches it read and change everything; set \
+             auth.mode = \"jwt\", or listen on loopback, such as 127.0.0.1:50051",
         ],
     );
 }
@@ -182,8 +182,41 @@ fn without_authentication_only_loopback_is_listened_on() {
     for accepted in ["127.0.0.1:1", "127.8.8.8:0", "[::1]:1"] {
         assert!(read(&format!("[grpc]\nlisten = \"{accepted}\""), &[]).is_ok(), "{accepted}");
     }
-    let jwt = read("[auth]\nmode = \"jwt\"", &[]).expect_err("not built");
-    assert!(jwt.to_string().contains("is not built yet"), "{jwt}");
+    let known = "[grpc]\nlisten = \"0.0.0.0:1\"\n[auth]\nmode = \"jwt\"\nissuer = \"i\"\n\
+                 audience = \"a\"\njwks = \"https://id.example/keys\"";
+    assert!(read(known, &[]).is_ok(), "callers are known");
+}
+
+#[test]
+fn tokens_are_believed_only_where_it_is_said_whose_for_whom_and_by_which_keys() {
+    check_refused(
+        "[auth]\nmode = \"jwt\"\naudience = \"\"\njwks_ca_file = \"x\"\n",
+        &[],
+        &[
+            "default: auth.issuer: auth.mode = \"jwt\" needs it: who makes the tokens, as their \
+             claim iss says it",
+            "ward.toml:3:1: auth.audience: auth.mode = \"jwt\" needs it: whom they are made for, \
+             as their claim aud says it",
+            "ward.toml:2:1: auth.mode: \"jwt\" needs keys: set auth.jwks or auth.hs256_secret_file",
+            "ward.toml:4:1: auth.jwks_ca_file: needs auth.jwks to be an address, https://…",
+        ],
+    );
+}
+
+#[test]
+fn limits_that_are_none_are_refused() {
+    check_refused(
+        "[grpc]\ncalls_burst_max = 0\nweb_origins = [\"*\"]\n\
+         [auth]\nleeway = \"1h\"\njwks_refresh = \"1s\"\nrole_claim = \"\"\n",
+        &[],
+        &[
+            "ward.toml:3:1: grpc.web_origins: lets every web page call; list those that may",
+            "ward.toml:2:1: grpc.calls_burst_max: must be 1 to 1000000",
+            "ward.toml:6:1: auth.jwks_refresh: must be 10s to 24h",
+            "ward.toml:5:1: auth.leeway: must be 5m or less",
+            "ward.toml:7:1: auth.role_claim: a claim has a name",
+        ],
+    );
 }
 
 #[test]

@@ -1,9 +1,10 @@
-//! The addresses of broker and database, checked as far as their kind goes.
+//! The addresses of broker, database, keys and web pages, checked as far as their kind goes.
 //!
 //! A database's address may hold a password, as such addresses do; it is hidden wherever the
 //! address is printed. Whether anybody answers there shows later.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -145,9 +146,133 @@ impl fmt::Debug for StoreUrl {
     }
 }
 
+/// Where the keys of callers' tokens are: `https://…`, `http://…` on this machine, or a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub enum Jwks {
+    /// An address, without a user.
+    Url(String),
+    /// The path of a file.
+    File(PathBuf),
+}
+
+impl Jwks {
+    /// Whether they are fetched by TLS.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        matches!(self, Self::Url(url) if url.starts_with("https://"))
+    }
+}
+
+impl TryFrom<String> for Jwks {
+    type Error = InvalidUrl;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text.is_empty() {
+            return Err(InvalidUrl("is neither https://host/path nor the path of a file"));
+        }
+        if !text.contains("://") {
+            return Ok(Self::File(text.into()));
+        }
+        let uri: hyper::Uri = text.parse().map_err(|_| InvalidUrl("is no address"))?;
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err(InvalidUrl("holds a user; keys are for everybody to read"));
+        }
+        match (uri.scheme_str(), uri.host()) {
+            (Some("https"), Some(_))
+            | (Some("http"), Some("127.0.0.1" | "[::1]" | "localhost")) => Ok(Self::Url(text)),
+            (Some("http"), Some(_)) => Err(InvalidUrl(
+                "must begin with https://: whoever could change the keys on their way could let \
+                 anybody in",
+            )),
+            _ => Err(InvalidUrl("is neither https://host/path nor the path of a file")),
+        }
+    }
+}
+
+impl From<Jwks> for String {
+    fn from(jwks: Jwks) -> Self {
+        match jwks {
+            Jwks::Url(url) => url,
+            // It came from a text.
+            Jwks::File(path) => path.display().to_string(),
+        }
+    }
+}
+
+/// Where a web page comes from, as browsers say it: `https://host` or `https://host:port`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Origin(String);
+
+impl Origin {
+    /// Its text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Origin {
+    type Error = InvalidUrl;
+
+    fn try_from(origin: String) -> Result<Self, Self::Error> {
+        if origin == "*" {
+            return Err(InvalidUrl("lets every web page call; list those that may"));
+        }
+        let rest =
+            ["https://", "http://"].into_iter().find_map(|scheme| origin.strip_prefix(scheme));
+        let is_host = |rest: &str| {
+            let may = |byte: u8| {
+                byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-:[]".contains(&byte)
+            };
+            !rest.is_empty() && rest.bytes().all(may)
+        };
+        match rest {
+            Some(rest) if is_host(rest) => Ok(Self(origin)),
+            _ => Err(InvalidUrl(
+                "is not as browsers say it: https://host or https://host:port, in small letters, \
+                 without a / at the end",
+            )),
+        }
+    }
+}
+
+impl From<Origin> for String {
+    fn from(origin: Origin) -> Self {
+        origin.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_are_fetched_by_tls_or_from_this_machine_or_a_file() {
+        let parse = |text: &str| Jwks::try_from(text.to_owned());
+        for url in ["https://id.example/keys?x=1", "http://127.0.0.1:8080/k", "http://[::1]/k"] {
+            assert_eq!(parse(url), Ok(Jwks::Url(url.to_owned())));
+        }
+        assert_eq!(parse("/etc/keys.json"), Ok(Jwks::File("/etc/keys.json".into())));
+        for wrong in
+            ["http://id.example/k", "https://u:p@id.example/k", "ftp://x/k", "https://", ""]
+        {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_listed_as_browsers_say_it() {
+        let parse = |origin: &str| Origin::try_from(origin.to_owned());
+        for origin in ["https://ward.example", "http://127.0.0.1:5173", "https://[::1]:8443"] {
+            assert!(parse(origin).is_ok(), "{origin}");
+        }
+        for origin in ["*", "null", "https://Ward.example", "https://ward.example/", "ward.example"]
+        {
+            assert!(parse(origin).is_err(), "{origin}");
+        }
+    }
 
     fn store(url: &str) -> StoreUrl {
         StoreUrl::try_from(url.to_owned()).expect("valid")

@@ -190,6 +190,7 @@ fn locate(
     now: Timestamp,
 ) -> Place {
     let mut sites: BTreeSet<SiteId> = about.site.iter().cloned().collect();
+    let is_nowhere = about.site.is_none() && names_nobody_known(state, about);
     if let Some(key) = about.device.as_ref().and_then(|id| state.device_key(id.as_str())) {
         let device = state.device(key);
         sites.insert(state.site(device.row.site).row.id.clone());
@@ -203,11 +204,21 @@ fn locate(
     let is_outside =
         principal.is_some_and(|principal| sites.iter().any(|site| !principal.sites.include(site)));
     let site = match sites.len() {
+        _ if is_nowhere => None,
         0 => principal.and_then(|principal| only_site(&principal.sites)).cloned(),
         1 => sites.pop_first(),
         _ => None,
     };
     Place { site, is_outside }
+}
+
+/// Whether something that is named is at no site. Such an event is for those only who see all sites,
+/// like one about something at a site that the caller may not see: else the record of one site would
+/// tell by what it lists whether an id is known at another.
+fn names_nobody_known(state: &State, about: &About) -> bool {
+    let is_known = |id: &PatientId| state.patient_key(id.as_str()).is_some();
+    about.device.as_ref().is_some_and(|id| state.device_key(id.as_str()).is_none())
+        || !about.patients.iter().all(is_known)
 }
 
 /// The binding that ends later, where its end was already said.
@@ -272,6 +283,10 @@ fn fit(text: &str, bytes_max: usize) -> String {
 }
 
 impl Role {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Viewer, Self::Clinician, Self::DeviceAdmin, Self::Admin, Self::Auditor];
+
     /// Its name in the store and in tokens.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -101,7 +101,10 @@ impl AlertService for Service {
         let opened = self.streams.open(request, begin).await?;
         let responses = stream::unfold(Some(opened), |open| async move {
             let (mut feed, mut closing) = open?;
-            let response = feed.next().await;
+            let response = tokio::select! {
+                response = feed.next() => response,
+                () = closing.expired() => Err(status::token_expired(feed.last_cursor())),
+            };
             if let Err(status) = &response {
                 closing.because(status);
             }
@@ -218,6 +221,12 @@ impl Feed {
                 engine_lag: prost_types::Duration::try_from(heartbeat.engine_lag).ok(),
             })],
         }
+    }
+
+    /// Where the client stands, once it stands anywhere.
+    fn last_cursor(&self) -> Option<String> {
+        let last = self.watch.last();
+        (last != OutputId::default()).then(|| self.cursor(last))
     }
 
     fn cursor(&self, after: OutputId) -> String {

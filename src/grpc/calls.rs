@@ -12,8 +12,9 @@
 use tonic::{Code, Request, Response, Status};
 use uuid::Uuid;
 
+use super::auth::{self, Expiry, roles};
 use super::commands::Desk;
-use super::{auth, status};
+use super::status;
 use crate::engine::audit::{About, Access, Method, Origin, Outcome};
 use crate::engine::input::{Action, Command, Principal};
 use crate::engine::output::{Done, Reply};
@@ -38,15 +39,28 @@ pub(super) struct Call {
     peer: String,
     /// Whether it became a command, which the engine tells of.
     is_told: bool,
+    /// Until when the caller is known, if not for ever.
+    expiry: Option<Expiry>,
 }
 
 impl Call {
     /// Takes a call in.
-    pub(super) fn receive<Q: Audited>(request: Request<Q>) -> Result<(Self, Q), Status> {
+    pub(super) fn receive<Q: Audited>(mut request: Request<Q>) -> Result<(Self, Q), Status> {
+        let expiry = request.extensions_mut().remove();
         let peer = request.remote_addr().map(|peer| peer.to_string()).unwrap_or_default();
         let (principal, request) = auth::caller(request)?;
         let (about, method) = (request.about(), Q::METHOD);
-        Ok((Self { principal, about, method, peer, is_told: false }, request))
+        Ok((Self { principal, about, method, peer, is_told: false, expiry }, request))
+    }
+
+    /// Whether the caller's role may make it.
+    pub(super) fn check_role(&self) -> Result<(), Status> {
+        roles::check(self.principal.role, self.method).map_err(status::refused)
+    }
+
+    /// Until when the caller is known, if not for ever.
+    pub(super) fn expiry(&self) -> Option<Expiry> {
+        self.expiry.clone()
     }
 
     /// The command that carries out `action` for the caller.
@@ -83,7 +97,10 @@ impl Desk {
         work: impl AsyncFnOnce(&mut Call, Q) -> Result<A, Status>,
     ) -> Result<Response<A>, Status> {
         let (mut call, request) = Call::receive(request)?;
-        let answer = work(&mut call, request).await;
+        let answer = match call.check_role() {
+            Ok(()) => work(&mut call, request).await,
+            Err(refused) => Err(refused),
+        };
         if !call.is_told {
             let (outcome, reason) = match &answer {
                 Ok(_) => (Outcome::Done, String::new()),

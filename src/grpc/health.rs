@@ -2,6 +2,9 @@
 //!
 //! A service is SERVING if at least one of its calls is. What lies behind the door (the broker, the
 //! database) is told by `/readyz`, not here: the calls that need it say so themselves.
+//!
+//! Health is open to everybody, because probes have no token, and tells no more than that there is a
+//! service. Reflection, which tells of the whole contract, is for who is let in.
 
 use tonic::server::NamedService;
 use tonic_health::ServingStatus::{NotServing, Serving};
@@ -9,9 +12,11 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::{HealthReporter, HealthService};
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 
-use super::{alerts, profiles, registry, vitals};
+use super::{alerts, audit, ingest, profiles, registry, vitals};
 use crate::proto;
 use crate::proto::v1::alert_service_server::AlertServiceServer;
+use crate::proto::v1::audit_service_server::AuditServiceServer;
+use crate::proto::v1::ingest_service_server::IngestServiceServer;
 use crate::proto::v1::profile_service_server::ProfileServiceServer;
 use crate::proto::v1::registry_service_server::RegistryServiceServer;
 use crate::proto::v1::vitals_service_server::VitalsServiceServer;
@@ -19,9 +24,11 @@ use crate::proto::v1::vitals_service_server::VitalsServiceServer;
 /// The whole server, in the health protocol's words.
 const OVERALL: &str = "";
 /// Every name that probes may ask for.
-const NAMES: [&str; 5] = [
+const NAMES: [&str; 7] = [
     OVERALL,
     AlertServiceServer::<alerts::Service>::NAME,
+    AuditServiceServer::<audit::Service>::NAME,
+    IngestServiceServer::<ingest::Service>::NAME,
     ProfileServiceServer::<profiles::Service>::NAME,
     RegistryServiceServer::<registry::Service>::NAME,
     VitalsServiceServer::<vitals::Service>::NAME,

@@ -4,6 +4,7 @@
 //! change.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -18,6 +19,9 @@ pub(super) const DOMAIN: &str = "pulseward";
 /// Details travel in HTTP/2 trailers, of which clients accept as little as 8 KiB, in base64: the
 /// violations that fit into this are listed, the others only counted.
 const VIOLATIONS_BYTES_MAX: usize = 3 * 1024;
+
+/// Who has too many streams is told to wait so long: streams end when a screen is closed.
+const STREAM_RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// The fields of a request that are wrong.
 pub(super) fn invalid(violations: Vec<Violation>) -> Status {
@@ -114,7 +118,37 @@ pub(super) fn leave_empty(field: &str, content: &str) -> Result<(), Status> {
     if content.is_empty() { Ok(()) } else { Err(not_served(field)) }
 }
 
-fn with_reason(code: Code, reason: &str, message: String, metadata: &[(&str, String)]) -> Status {
+/// The caller did nothing wrong, or only too much of it, and may try again after that time.
+pub(super) fn retry_later(
+    code: Code,
+    reason: &str,
+    message: String,
+    retry_after: Duration,
+) -> Status {
+    let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
+    details.set_retry_info(Some(retry_after));
+    Status::with_error_details(code, message, details)
+}
+
+/// What the caller of a stream is known by has ended. Where it can resume, it is told behind what.
+pub(super) fn token_expired(cursor: Option<String>) -> Status {
+    let message = "the token has expired; call again with a new one".to_owned();
+    let metadata: Vec<_> = cursor.map(|cursor| ("cursor", cursor)).into_iter().collect();
+    with_reason(Code::Unauthenticated, "TOKEN_EXPIRED", message, &metadata)
+}
+
+/// The caller has as many streams open as one caller may.
+pub(super) fn too_many_streams_of_caller(max: u32) -> Status {
+    let message = format!("{max} streams of this caller are open; end one, or try again later");
+    retry_later(Code::ResourceExhausted, "TOO_MANY_STREAMS_OF_CALLER", message, STREAM_RETRY_AFTER)
+}
+
+pub(super) fn with_reason(
+    code: Code,
+    reason: &str,
+    message: String,
+    metadata: &[(&str, String)],
+) -> Status {
     let metadata: HashMap<_, _> =
         metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
     let details = ErrorDetails::with_error_info(reason, DOMAIN, metadata);

@@ -2,7 +2,8 @@
 //!
 //! Promises: the first is durable before the client gets anything; the second is told whatever ends
 //! the stream, a client that just goes away included, for there is room kept for it from the
-//! beginning. A stream that outlives the door's draining, or a crash, has no second one.
+//! beginning. A stream is known by what its caller is known by, and ends with it: who serves one waits
+//! for [`Closing::expired`] beside what it waits for. A stream that outlives the door's draining, or a crash, has no second one.
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status};
 use tracing::warn;
 
+use super::auth::{self, Expiry, OpenStream};
 use super::calls::{Audited, Call, outcome_of};
 use super::commands::{Commands, Desk};
 use super::status;
@@ -28,6 +30,8 @@ const ENDS_AT_ONCE: usize = 256;
 pub(super) struct Streams {
     desk: Desk,
     ends: mpsc::Sender<Access>,
+    /// How many each caller has open.
+    of_callers: auth::Streams,
 }
 
 /// Where the ends of streams are put on record.
@@ -36,11 +40,15 @@ pub(super) struct Ends {
     ends: mpsc::Receiver<Access>,
 }
 
-/// The two ends of it.
-pub(super) fn channel(commands: Arc<dyn Commands>, streams_max: usize) -> (Streams, Ends) {
+/// The two ends of it: so many streams at once, and so many of each caller.
+pub(super) fn channel(
+    commands: Arc<dyn Commands>,
+    streams_max: usize,
+    of_callers: auth::Streams,
+) -> (Streams, Ends) {
     let desk = Desk::new(commands);
     let (sender, receiver) = mpsc::channel(streams_max);
-    (Streams { desk: desk.clone(), ends: sender }, Ends { desk, ends: receiver })
+    (Streams { desk: desk.clone(), ends: sender, of_callers }, Ends { desk, ends: receiver })
 }
 
 impl Streams {
@@ -51,12 +59,16 @@ impl Streams {
         begin: impl FnOnce(&Call, Q) -> Result<S, Status>,
     ) -> Result<(S, Closing), Status> {
         let (call, request) = Call::receive(request)?;
-        let begun = begin(&call, request).and_then(|stream| Ok((stream, self.reserve()?)));
+        let begun = call
+            .check_role()
+            .and_then(|()| begin(&call, request))
+            .and_then(|stream| Ok((stream, self.reserve(&call)?)));
         match begun {
-            Ok((stream, permit)) => {
+            Ok((stream, (permit, place))) => {
                 // Before the beginning is on record: a client may be gone by then.
                 let end = call.access(Outcome::Closed, String::new());
-                let mut closing = Closing(Some((permit, end)));
+                let (end, expiry) = (Some((permit, end)), call.expiry());
+                let mut closing = Closing { end, expiry, _place: place };
                 match self.desk.record(call.access(Outcome::Opened, String::new())).await {
                     Ok(number) => closing.of(number),
                     Err(refused) => return Err(closing.never_opened(refused)),
@@ -71,21 +83,30 @@ impl Streams {
         }
     }
 
-    fn reserve(&self) -> Result<OwnedPermit<Access>, Status> {
-        self.ends.clone().try_reserve_owned().map_err(|refused| match refused {
+    /// Room for a stream's end, and the caller's place for it.
+    fn reserve(&self, call: &Call) -> Result<(OwnedPermit<Access>, OpenStream), Status> {
+        let place = self.of_callers.open(&call.principal.subject);
+        let place = place.map_err(status::too_many_streams_of_caller)?;
+        let permit = self.ends.clone().try_reserve_owned().map_err(|refused| match refused {
             TrySendError::Full(sender) => status::too_many_streams(sender.max_capacity()),
             TrySendError::Closed(_) => status::stopping(),
-        })
+        })?;
+        Ok((permit, place))
     }
 }
 
 /// Tells of a stream's end when it is dropped.
-pub(super) struct Closing(Option<(OwnedPermit<Access>, Access)>);
+pub(super) struct Closing {
+    end: Option<(OwnedPermit<Access>, Access)>,
+    expiry: Option<Expiry>,
+    /// The caller may have another stream once this is dropped.
+    _place: OpenStream,
+}
 
 impl Closing {
     /// Says by which event it was opened.
     fn of(&mut self, number: u64) {
-        if let Some((_, end)) = &mut self.0 {
+        if let Some((_, end)) = &mut self.end {
             let text = &mut end.about.text;
             let separator = if text.is_empty() { "" } else { ", " };
             *text = format!("opened by event {number}{separator}{text}");
@@ -94,13 +115,21 @@ impl Closing {
 
     /// What was never opened has no end.
     fn never_opened(mut self, refused: Status) -> Status {
-        self.0 = None;
+        self.end = None;
         refused
+    }
+
+    /// Waits until what the caller is known by has ended, and the stream with it. Cancel safe.
+    pub(super) async fn expired(&self) {
+        match &self.expiry {
+            Some(expiry) => expiry.passed().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Says why the service ends the stream.
     pub(super) fn because(&mut self, status: &Status) {
-        if let Some((_, end)) = &mut self.0 {
+        if let Some((_, end)) = &mut self.end {
             end.reason = status::reason_of(status);
         }
     }
@@ -108,7 +137,7 @@ impl Closing {
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        if let Some((permit, end)) = self.0.take() {
+        if let Some((permit, end)) = self.end.take() {
             drop(permit.send(end));
         }
     }

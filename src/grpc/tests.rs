@@ -3,6 +3,7 @@
 
 mod alert_work;
 mod audit;
+mod callers;
 mod care;
 mod contract;
 mod dead_letters;
@@ -11,7 +12,9 @@ mod fakes;
 mod life;
 mod lookups;
 mod reports;
+pub(in crate::grpc) mod tokens;
 mod trends;
+mod web;
 
 use std::time::Duration;
 

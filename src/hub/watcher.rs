@@ -167,6 +167,12 @@ impl Watch {
         &self.filter
     }
 
+    /// The last output given; the default before there is one.
+    #[must_use]
+    pub const fn last(&self) -> OutputId {
+        self.last
+    }
+
     /// The next update; `None` once the service ends.
     ///
     /// Not cancel safe while it joins: an update could be lost with it.

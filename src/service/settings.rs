@@ -1,9 +1,10 @@
 //! From the configuration's sections to the settings of the stages.
 
 use super::Error;
-use crate::config::{Config, Ingest, Journal, Mqtt, Store};
+use crate::config::{Auth, AuthMode, Config, Grpc, Ingest, Journal, Jwks, Mqtt, Store};
 use crate::engine::input;
-use crate::{journal, mqtt, store};
+use crate::grpc::auth;
+use crate::{grpc, journal, mqtt, store};
 
 pub(super) fn mqtt(section: &Mqtt, ingest: &Ingest) -> Result<mqtt::Settings, Error> {
     let mut settings = mqtt::Settings::new(section.url.as_str().parse()?);
@@ -52,6 +53,43 @@ pub fn store_settings(config: &Config) -> Result<store::Settings, Error> {
     store(&config.store)
 }
 
+pub(super) fn grpc(section: &Grpc, auth: &Auth) -> Result<grpc::Settings, Error> {
+    let mut settings = grpc::Settings::new(section.listen);
+    settings.auth = callers(auth)?;
+    settings.auth.check().map_err(grpc::Error::Keys)?;
+    settings.limits = auth::Limits {
+        calls_per_second_max: section.calls_per_second_max,
+        calls_burst_max: section.calls_burst_max,
+        streams_max: section.streams_per_caller_max,
+    };
+    settings.refusals_recorded_per_minute = auth.refusals_recorded_per_minute;
+    let origins = section.web_origins.iter().map(|origin| origin.as_str().parse());
+    settings.web_origins =
+        origins.collect::<Result<_, _>>().expect("an origin is letters of a header");
+    Ok(settings)
+}
+
+fn callers(section: &Auth) -> Result<auth::Mode, Error> {
+    if section.mode == AuthMode::None {
+        return Ok(auth::Mode::None);
+    }
+    let expected = auth::Expected {
+        issuer: section.issuer.clone().unwrap_or_default(),
+        audience: section.audience.clone().unwrap_or_default(),
+        leeway: section.leeway.0,
+        role_claim: section.role_claim.clone(),
+        sites_claim: section.sites_claim.clone(),
+    };
+    let keys = section.jwks.as_ref().map(|jwks| match jwks {
+        Jwks::File(path) => auth::Source::File(path.clone()),
+        Jwks::Url(url) => {
+            auth::Source::Url { url: url.clone(), authorities: section.jwks_ca_file.clone() }
+        }
+    });
+    let (refresh, secret) = (section.jwks_refresh.0, section.secret()?);
+    Ok(auth::Mode::Jwt(Box::new(auth::Jwt { expected, keys, refresh, secret })))
+}
+
 pub(super) fn journal(section: &Journal) -> journal::Settings {
     let mut settings = journal::Settings::new(&section.dir);
     settings.max_bytes = section.max_bytes.0;
@@ -73,6 +111,7 @@ pub fn for_restore(config: &Config) -> Result<(journal::Settings, store::Setting
 pub fn check(config: &Config) -> Result<(), Error> {
     mqtt(&config.mqtt, &config.ingest)?;
     store(&config.store)?;
+    grpc(&config.grpc, &config.auth)?;
     Ok(())
 }
 

@@ -96,6 +96,15 @@ pub const WATCHERS: &str = "pulseward_watchers";
 /// Counter. Label `reason`.
 pub const WATCHERS_ENDED_TOTAL: &str = "pulseward_watchers_ended_total";
 
+/// Counter. Label `reason`.
+pub const GRPC_REFUSED_TOTAL: &str = "pulseward_grpc_refused_total";
+/// Counter.
+pub const GRPC_REFUSED_UNRECORDED_TOTAL: &str = "pulseward_grpc_refused_unrecorded_total";
+/// Gauge.
+pub const TOKEN_KEYS_READ_TIMESTAMP_SECONDS: &str = "pulseward_token_keys_read_timestamp_seconds";
+/// Counter.
+pub const TOKEN_KEYS_FAILURES_TOTAL: &str = "pulseward_token_keys_failures_total";
+
 /// Tells the installed recorder what each metric says.
 pub fn describe() {
     describe_gauge!(BUILD_INFO, "1, with the version of this build as its label");
@@ -104,6 +113,7 @@ pub fn describe() {
     describe_journal();
     describe_store();
     describe_hub();
+    describe_grpc();
 }
 
 fn describe_mqtt() {
@@ -205,4 +215,21 @@ fn describe_hub() {
     );
     describe_gauge!(WATCHERS, Unit::Count, "Open alert streams");
     describe_counter!(WATCHERS_ENDED_TOTAL, "Alert streams that the service ended, by reason");
+}
+
+fn describe_grpc() {
+    describe_counter!(GRPC_REFUSED_TOTAL, "Calls that were not let in, by reason");
+    describe_counter!(
+        GRPC_REFUSED_UNRECORDED_TOTAL,
+        "Those of them that were counted in the audit log rather than recorded one by one"
+    );
+    describe_gauge!(
+        TOKEN_KEYS_READ_TIMESTAMP_SECONDS,
+        Unit::Seconds,
+        "When the keys of callers' tokens were read, since 1970"
+    );
+    describe_counter!(
+        TOKEN_KEYS_FAILURES_TOTAL,
+        "Attempts to read the keys of callers' tokens that failed"
+    );
 }

@@ -10,6 +10,7 @@ mod command_line;
 mod crash;
 mod deployment;
 mod disk;
+mod door;
 mod drain;
 mod enroll;
 mod erase;

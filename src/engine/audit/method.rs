@@ -74,6 +74,12 @@ methods! {
 }
 
 impl Method {
+    /// The call of this full name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|method| method.name() == name)
+    }
+
     /// The call that asks for a change.
     #[must_use]
     pub const fn of(action: &Action) -> Self {

@@ -13,7 +13,7 @@ use super::*;
 use crate::engine::audit::{About, Access, Method, Outcome};
 use crate::engine::input::Principal;
 use crate::engine::query::Found;
-use crate::grpc::streams;
+use crate::grpc::{auth, streams};
 use crate::hub::tests::House;
 use crate::store::{AuditPage, AuditQuery, RejectedPage, StoredAuditEvent, StoredDetails};
 
@@ -197,7 +197,7 @@ async fn a_stream_that_is_open_when_the_door_closes_has_its_end_on_record() {
 #[tokio::test]
 async fn a_stream_for_whose_end_there_is_no_room_is_refused_and_that_is_on_record() {
     let engine = FakeEngine::new();
-    let (streams, _ends) = streams::channel(engine.clone(), 1);
+    let (streams, _ends) = streams::channel(engine.clone(), 1, auth::Streams::new(None));
     let open = || {
         let mut request = Request::new(v1::WatchAlertsRequest::default());
         let (subject, sites) = ("nora".to_owned(), Sites::All);

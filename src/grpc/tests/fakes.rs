@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::clock::{Clock, SystemClock};
 use crate::engine::audit::Access;
 use crate::engine::input::{Command, Sites};
 use crate::engine::output::{Done, Refusal, Reply};
@@ -208,6 +209,7 @@ impl History for FakeStore {
 
 /// A served door with a client before it.
 pub(super) struct Door {
+    pub(super) address: SocketAddr,
     pub(super) channel: Channel,
     pub(super) commands: Arc<FakeEngine>,
     pub(super) history: Arc<FakeReadings>,
@@ -257,7 +259,8 @@ impl Door {
 
 /// These parts, and a hub that has nothing to say.
 pub(super) fn parts(commands: Arc<dyn Commands>, history: Arc<dyn History>) -> Parts {
-    Parts { commands, history, hub: hub::tests::idle(), stopping: CancellationToken::new() }
+    let (hub, stopping) = (hub::tests::idle(), CancellationToken::new());
+    Parts { commands, history, hub, stopping, clock: Arc::new(SystemClock) }
 }
 
 /// Settings for a free port on the loopback interface.
@@ -275,16 +278,23 @@ pub(super) async fn open_with(settings: Settings) -> Door {
 
 /// A door behind which this hub stands.
 pub(super) async fn open_before(hub: hub::Handle, settings: Settings) -> Door {
+    open_by(Arc::new(SystemClock), hub, settings).await
+}
+
+/// The same, by a clock of the test's.
+pub(super) async fn open_by(clock: Arc<dyn Clock>, hub: hub::Handle, settings: Settings) -> Door {
     let (commands, store) = (FakeEngine::new(), FakeStore::new());
-    let parts = Parts { hub, ..parts(commands.clone(), Arc::new(store.clone())) };
+    let parts = Parts { hub, clock, ..parts(commands.clone(), Arc::new(store.clone())) };
     let stopping = parts.stopping.clone();
     let server = Server::build(settings, parts).expect("a free port");
-    let channel = connect(server.local_addr());
+    let address = server.local_addr();
+    let channel = connect(address);
     let cancel = CancellationToken::new();
     let running = tokio::spawn(server.run(cancel.clone()));
     let FakeStore { readings: history, latest, buckets, rejected, letters, audit, erasures } =
         store;
     Door {
+        address,
         channel,
         commands,
         history,
