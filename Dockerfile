@@ -8,6 +8,9 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     && install -D /target/release/pulseward /out/pulseward
 
 FROM debian:bookworm-slim
+# Whom the system trusts, for a broker or a token server with a public certificate.
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates \
+    && rm -rf /var/lib/apt/lists/*
 # The directory belongs to the user before the volume is mounted, so that the volume does too.
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin pulseward \
     && install -d -m 0700 -o pulseward -g pulseward /var/lib/pulseward

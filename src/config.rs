@@ -16,6 +16,7 @@ mod period;
 mod reader;
 mod secret;
 mod size;
+mod tls;
 mod url;
 
 use std::ffi::OsString;
@@ -35,6 +36,7 @@ pub use self::reader::{Violation, Violations};
 pub(crate) use self::reader::{from_toml, hint, parse_toml, place_in_file};
 pub use self::secret::{Secret, SecretError};
 pub use self::size::{ByteSize, InvalidByteSize};
+pub use self::tls::{CertificateCaller, GrpcTls, MqttTls};
 pub use self::url::{InvalidUrl, Jwks, MqttUrl, Origin, StoreUrl};
 
 /// Everything that is configured.
@@ -76,6 +78,9 @@ pub struct Mqtt {
     pub receive_maximum: NonZeroU16,
     /// How long the broker keeps our session and its queue while we are away. Default 24 h.
     pub session_expiry: Period,
+    /// How to speak to it where `url` begins with `mqtts://`.
+    #[serde(skip_serializing_if = "MqttTls::is_default")]
+    pub tls: MqttTls,
 }
 
 /// `[ingest]`
@@ -124,6 +129,11 @@ pub struct Grpc {
     pub calls_burst_max: u32,
     /// Streams that one caller may have open. Default 32.
     pub streams_per_caller_max: u32,
+    /// Whether other machines may call without TLS, because a proxy before us speaks it. Default no.
+    pub allow_plaintext: bool,
+    /// The certificates of both sides. Default none: no TLS.
+    #[serde(skip_serializing_if = "GrpcTls::is_default")]
+    pub tls: GrpcTls,
 }
 
 /// `[http]`
@@ -243,15 +253,15 @@ impl Config {
         self.store.check(reader, self.ingest.reading_age_max);
         self.journal.check(reader);
         self.grpc.check(reader);
-        self.auth.check(reader);
+        self.auth.check(reader, self.grpc.tls.client_ca.is_some());
         if self.auth.mode == AuthMode::None && !self.grpc.listen.ip().is_loopback() {
             reader.refuse(
                 "grpc",
                 "listen",
                 format!(
                     "{} can be reached from other machines, and auth.mode = \"none\" lets whoever \
-                     reaches it read and change everything; set auth.mode = \"jwt\", or listen on \
-                     loopback, such as 127.0.0.1:{}",
+                     reaches it read and change everything; set auth.mode = \"jwt\" or \
+                     \"certificates\", or listen on loopback, such as 127.0.0.1:{}",
                     self.grpc.listen,
                     self.grpc.listen.port(),
                 ),
@@ -299,6 +309,8 @@ impl Grpc {
             calls_per_second_max: reader.or("grpc", "calls_per_second_max", calls),
             calls_burst_max: reader.or("grpc", "calls_burst_max", burst),
             streams_per_caller_max: reader.or("grpc", "streams_per_caller_max", streams),
+            allow_plaintext: reader.or("grpc", "allow_plaintext", false),
+            tls: GrpcTls::read(reader),
         }
     }
 
@@ -315,6 +327,24 @@ impl Grpc {
         if self.web_origins.len() > Self::WEB_ORIGINS_MAX {
             let problem = format!("lists more than {} origins", Self::WEB_ORIGINS_MAX);
             reader.refuse("grpc", "web_origins", problem);
+        }
+        self.check_tls(reader);
+    }
+
+    fn check_tls(&self, reader: &mut Reader<'_>) {
+        self.tls.check(reader);
+        let is_encrypted = self.tls.certificate.is_some();
+        if !(is_encrypted || self.allow_plaintext || self.listen.ip().is_loopback()) {
+            let problem = format!(
+                "{} can be reached from other machines, and without [grpc.tls] whoever is between \
+                 reads patients' data and callers' tokens; set certificate and key there, or \
+                 allow_plaintext = true where a proxy before it speaks TLS",
+                self.listen,
+            );
+            reader.refuse("grpc", "listen", problem);
+        }
+        if is_encrypted && self.allow_plaintext {
+            reader.refuse("grpc", "allow_plaintext", "contradicts [grpc.tls]: this is TLS only");
         }
     }
 }
@@ -334,6 +364,7 @@ impl Mqtt {
             password_file: reader.optional("mqtt", "password_file"),
             receive_maximum: reader.or("mqtt", "receive_maximum", Self::RECEIVE_MAXIMUM_DEFAULT),
             session_expiry: reader.or("mqtt", "session_expiry", Self::SESSION_EXPIRY_DEFAULT),
+            tls: MqttTls::read(reader),
         }
     }
 
@@ -350,6 +381,7 @@ impl Mqtt {
         if expiry.as_secs() == 0 || u32::try_from(expiry.as_secs()).is_err() {
             reader.refuse("mqtt", "session_expiry", "must be 1 s to 2^32 - 1 s (136 years)");
         }
+        self.tls.check(reader, self.url.is_encrypted());
     }
 
     /// The password, if one is configured.

@@ -37,6 +37,7 @@ use self::sheet::{Defaults, Entry};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::config::{Period, Violations};
 use crate::engine::input::Schedule;
+use crate::grpc_client::{self, Service};
 use crate::vitals::SiteId;
 
 /// A larger file is none of people in a hospital: a million lines take less.
@@ -53,8 +54,8 @@ pub struct Options {
     /// upload_interval and measures.
     pub file: PathBuf,
     /// The service.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051")]
-    pub grpc: String,
+    #[command(flatten)]
+    pub service: Service,
     /// Only look up and tell what would be done.
     #[arg(long)]
     pub dry_run: bool,
@@ -107,7 +108,7 @@ pub enum Error {
         url: String,
         /// Why.
         #[source]
-        source: tonic::transport::Error,
+        source: grpc_client::Error,
     },
     /// The service was lost while it was asked for a site. No line was tried.
     #[error("looking for site {site}: {reason}")]
@@ -144,7 +145,7 @@ pub async fn run(options: &Options, out: impl Write) -> Result<Tally, Error> {
     if let Some(path) = &options.report {
         report = report.with_csv(path)?;
     }
-    let client = Client::connect(&options.grpc).await?;
+    let client = Client::connect(&options.service).await?;
     let closed = close_sites(&client, &entries, options, &mut report).await?;
     let is_dry = options.dry_run;
     let enrolling = Enrolling { client, closed, is_dry, is_gone: AtomicBool::new(false) };

@@ -16,17 +16,16 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args};
 use indicatif::{ProgressBar, ProgressStyle};
-use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
 pub use self::list::ListError;
 use self::list::Listed;
 use crate::clock::Timestamp;
+use crate::grpc_client::{self, Connection, Service};
 use crate::proto::v1;
 use crate::proto::v1::registry_service_client::RegistryServiceClient;
 use crate::vitals::PatientId;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The service itself ends a call after 30 s.
 const CALL_TIMEOUT: Duration = Duration::from_secs(40);
 /// How often it is asked how far an erasure is.
@@ -46,8 +45,8 @@ pub struct Options {
     #[arg(long, value_name = "NUMBER", group = "whom", conflicts_with_all = ["yes", "dry_run"])]
     pub wait_for: Option<u32>,
     /// The service.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051")]
-    pub grpc: String,
+    #[command(flatten)]
+    pub service: Service,
     /// Don't ask.
     #[arg(long)]
     pub yes: bool,
@@ -72,7 +71,7 @@ pub enum Error {
         url: String,
         /// Why.
         #[source]
-        source: tonic::transport::Error,
+        source: grpc_client::Error,
     },
     /// The service refused.
     #[error("{action}: {} ({:?})", .status.message(), .status.code())]
@@ -127,7 +126,7 @@ pub struct Summary {
 /// # Errors
 /// [`Error`]. Who was told by then is erased.
 pub async fn run(options: &Options, out: &mut impl Write) -> Result<Summary, Error> {
-    let mut desk = Desk::connect(&options.grpc, !options.no_wait).await?;
+    let mut desk = Desk::connect(&options.service, !options.no_wait).await?;
     if let Some(number) = options.wait_for {
         desk.wait(number).await?;
         return Ok(Summary::default());
@@ -186,17 +185,16 @@ fn is_passed_over(status: &Status) -> bool {
 
 /// The service, as erasing sees it.
 struct Desk {
-    registry: RegistryServiceClient<Channel>,
+    registry: RegistryServiceClient<Connection>,
     is_awaited: bool,
 }
 
 impl Desk {
-    async fn connect(url: &str, is_awaited: bool) -> Result<Self, Error> {
-        let failed = |source| Error::Connect { url: url.to_owned(), source };
-        let endpoint = Endpoint::from_shared(url.to_owned()).map_err(failed)?;
-        let endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT).timeout(CALL_TIMEOUT);
-        let channel = endpoint.connect().await.map_err(failed)?;
-        Ok(Self { registry: RegistryServiceClient::new(channel), is_awaited })
+    async fn connect(service: &Service, is_awaited: bool) -> Result<Self, Error> {
+        let connection = service.connect(CALL_TIMEOUT).await;
+        let url = service.url.clone();
+        let connection = connection.map_err(|source| Error::Connect { url, source })?;
+        Ok(Self { registry: RegistryServiceClient::new(connection), is_awaited })
     }
 
     async fn erase(

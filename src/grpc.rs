@@ -13,14 +13,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 use tonic::codegen::http::HeaderValue;
 use tonic::service::Routes;
-use tonic::transport::server::TcpIncoming;
+use tonic::service::interceptor::InterceptorLayer;
 use tracing::{info, warn};
 
 use crate::clock::Clock;
-use crate::hub;
 use crate::proto::v1::alert_service_server::AlertServiceServer;
 use crate::proto::v1::audit_service_server::AuditServiceServer;
 use crate::proto::v1::ingest_service_server::IngestServiceServer;
@@ -29,6 +29,7 @@ use crate::proto::v1::registry_service_server::RegistryServiceServer;
 use crate::proto::v1::vitals_service_server::VitalsServiceServer;
 use crate::readiness::Readiness;
 use crate::store::History;
+use crate::{hub, tls};
 
 pub mod auth;
 pub mod commands;
@@ -38,6 +39,7 @@ mod audit;
 mod calls;
 mod convert;
 mod health;
+mod incoming;
 mod ingest;
 mod profiles;
 mod registry;
@@ -55,6 +57,8 @@ pub(crate) use convert::profiles::{profile, wire_profile};
 pub(crate) use convert::registry::wire_schedule;
 pub(crate) use convert::{timestamp, wire_timestamp};
 use health::Health;
+use incoming::Incoming;
+pub use incoming::PROTOCOLS;
 use streams::{Ends, Streams};
 
 /// A peer that has said nothing for this long is asked whether it is there. With
@@ -65,10 +69,16 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How the door is set up.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Where to listen. Port 0 takes a free one; see [`Server::local_addr`].
     pub listen: SocketAddr,
+    /// The certificates of the moment. Default none: plain text.
+    pub tls: Option<tls::Current<ServerConfig>>,
+    /// Whether plain text may be spoken with other machines. Default no.
+    pub allow_plaintext: bool,
+    /// Who is known by a certificate. Default nobody.
+    pub certificates: auth::certificate::Callers,
     /// How callers are known.
     pub auth: auth::Mode,
     /// What each of them may do. Not heeded where they are not known.
@@ -95,6 +105,9 @@ impl Settings {
     pub fn new(listen: SocketAddr) -> Self {
         Self {
             listen,
+            tls: None,
+            allow_plaintext: false,
+            certificates: auth::certificate::Callers::default(),
             auth: auth::Mode::None,
             limits: auth::Limits::default(),
             refusals_recorded_per_minute: 60,
@@ -104,6 +117,10 @@ impl Settings {
             call_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(5),
         }
+    }
+
+    fn is_confidential(&self) -> bool {
+        self.tls.is_some() || self.allow_plaintext || self.listen.ip().to_canonical().is_loopback()
     }
 }
 
@@ -137,6 +154,15 @@ pub enum Error {
     /// The keys of callers' tokens can't be read from where they are said to be.
     #[error("[auth] jwks")]
     Keys(#[from] auth::SourceError),
+    /// What other machines ask and hear could be read on the way.
+    #[error(
+        "refusing to listen on {listen} without TLS: set [grpc.tls] certificate and key, or \
+         [grpc] allow_plaintext = true where a proxy before it speaks TLS"
+    )]
+    Plaintext {
+        /// The address that was asked for.
+        listen: SocketAddr,
+    },
     /// The address could not be taken.
     #[error("listening for gRPC on {listen}")]
     Listen {
@@ -153,7 +179,7 @@ pub enum Error {
 
 /// The door, listening and not yet serving: connections wait until [`Server::run`].
 pub struct Server {
-    incoming: TcpIncoming,
+    incoming: Incoming,
     local_addr: SocketAddr,
     routes: Routes,
     /// The ends of streams, on their way to the record.
@@ -170,14 +196,17 @@ impl Server {
     /// Takes the address and wires the services. Must be called within a Tokio runtime.
     ///
     /// # Errors
-    /// [`Error::NotLoopback`], [`Error::Keys`] and [`Error::Listen`].
+    /// [`Error::NotLoopback`], [`Error::Plaintext`], [`Error::Keys`] and [`Error::Listen`].
     pub fn build(settings: Settings, parts: Parts) -> Result<Self, Error> {
         let listen = settings.listen;
         if !settings.auth.may_listen_at(listen) {
             return Err(Error::NotLoopback { listen });
         }
+        if !settings.is_confidential() {
+            return Err(Error::Plaintext { listen });
+        }
         let failed = |source| Error::Listen { listen, source };
-        let incoming = TcpIncoming::bind(listen).map_err(failed)?.with_nodelay(Some(true));
+        let incoming = Incoming::bind(listen, settings.tls.clone()).map_err(failed)?;
         let local_addr = incoming.local_addr().map_err(failed)?;
         let health = Health::new();
         let (commands, clock) = (Arc::clone(&parts.commands), Arc::clone(&parts.clock));
@@ -225,8 +254,9 @@ impl Server {
             .timeout(settings.call_timeout)
             // Browsers speak HTTP/1.1 where there is no TLS; nobody else has to.
             .accept_http1(!settings.web_origins.is_empty())
+            .layer(InterceptorLayer::new(incoming::tell_address))
             .add_routes(routes)
-            .serve_with_incoming_shutdown(incoming, cancel.clone().cancelled_owned());
+            .serve_with_incoming_shutdown(incoming.connections(), cancel.clone().cancelled_owned());
         let overdue = async {
             cancel.cancelled().await;
             health.close().await;

@@ -27,12 +27,13 @@
 //! - [`hub`]: the alerts that are open, and everybody who watches them
 //! - [`store`]: rows for history and for people with SQL
 //! - [`grpc`], [`http`]: the doors
+//! - [`grpc_client`]: how the commands below come in by it
 //! - [`enroll`], [`profile_file`], [`profile_admin`]: wards and alarm profiles as people write them,
 //!   and the commands for them
 //! - [`rejected_admin`], [`restore`]: the commands for what was refused, and for what was lost
 //! - [`audit_admin`]: the command that verifies who did what
 //! - [`export`], [`erase`]: the commands for what is held about a patient
-//! - [`config`], [`telemetry`], [`readiness`], [`cli`]: what surrounds them
+//! - [`config`], [`telemetry`], [`readiness`], [`tls`], [`cli`]: what surrounds them
 //! - [`service`]: the composition root, the only one who knows everyone
 //!
 //! A stage uses the foundation and what stands before it, never what comes after.
@@ -70,6 +71,7 @@ pub mod enroll;
 pub mod erase;
 pub mod export;
 pub mod grpc;
+pub mod grpc_client;
 pub mod http;
 pub mod hub;
 pub mod journal;
@@ -85,4 +87,5 @@ pub mod restore;
 pub mod service;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 pub mod vitals;

@@ -105,8 +105,8 @@ fn profile(task: &profile_admin::Task) -> anyhow::Result<ExitCode> {
 fn rejected(task: &rejected_admin::Task) -> anyhow::Result<ExitCode> {
     let mut out = std::io::stdout();
     match task {
-        rejected_admin::Task::List { filters, grpc } => {
-            let listed = rejected_admin::list(filters, grpc, &mut out);
+        rejected_admin::Task::List { filters, service } => {
+            let listed = rejected_admin::list(filters, service, &mut out);
             match runtime()?.block_on(listed) {
                 // Who has read enough and closed the pipe is not an error.
                 Err(rejected_admin::Error::Print(it)) if it.kind() == ErrorKind::BrokenPipe => {}

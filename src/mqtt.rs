@@ -15,6 +15,7 @@
 //! Deliberately absent: this stage does not look into payloads and refuses nothing. A message on
 //! a topic that the contract doesn't know goes to the engine, which refuses it with a reason.
 //!
+//! A connection is plain TCP, or TLS by our own rustls configuration; rumqttc brings none of its own.
 //! Packets are read and written by rumqttc's MQTT 5 codec; the connection is our own. rumqttc's
 //! event loop does not fit a source that must not lose an acknowledgement: its `poll` drops a
 //! connection attempt or a request under way when a `select!` drops it; it carries requests and
@@ -25,6 +26,11 @@ use std::fmt;
 use std::num::NonZeroU16;
 use std::str::FromStr;
 use std::time::Duration;
+
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use crate::tls;
 
 mod connection;
 pub mod delivery;
@@ -51,6 +57,8 @@ pub struct Settings {
     pub client_id: String,
     /// Whom to log in as.
     pub credentials: Option<Credentials>,
+    /// How to speak to it confidentially; to be set where [`Address::is_encrypted`], and only there.
+    pub tls: Option<Tls>,
     /// Messages that may be unacknowledged at a time, and that may wait in this stage. Default
     /// 1024: at a commit every 10 ms this carries 100,000 messages a second; more would only
     /// lengthen what comes twice after a lost connection. At the limit the broker waits.
@@ -90,6 +98,7 @@ impl Settings {
             url,
             client_id: "pulseward".to_owned(),
             credentials: None,
+            tls: None,
             receive_maximum: NonZeroU16::new(1024).expect("1024 is not zero"),
             session_expiry: Duration::from_secs(24 * 60 * 60),
             payload_bytes_max: 2 << 20,
@@ -105,6 +114,15 @@ impl Settings {
     fn packet_bytes_max(&self) -> u32 {
         self.payload_bytes_max.saturating_add(PACKET_OVERHEAD_BYTES_MAX)
     }
+}
+
+/// TLS to the broker.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// Whom we trust, and our own certificate: those of the moment, for each new connection.
+    pub files: tls::Current<ClientConfig>,
+    /// The name that the broker's certificate must stand for.
+    pub server_name: ServerName<'static>,
 }
 
 /// A user of the broker.
@@ -138,15 +156,51 @@ impl fmt::Debug for Password {
     }
 }
 
-/// Where a broker listens: `mqtt://host:port`; without a port, 1883.
+/// Where a broker listens: `mqtt://host:port`, without a port 1883; or `mqtts://host:port`, over
+/// TLS, without a port 8883.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
+    scheme: Scheme,
     host: String,
     port: u16,
 }
 
-/// The port of MQTT without TLS.
-const PORT: u16 = 1883;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    Mqtt,
+    Mqtts,
+}
+
+impl Scheme {
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Mqtt => "mqtt://",
+            Self::Mqtts => "mqtts://",
+        }
+    }
+
+    /// As IANA has registered them.
+    const fn port(self) -> u16 {
+        match self {
+            Self::Mqtt => 1883,
+            Self::Mqtts => 8883,
+        }
+    }
+}
+
+impl Address {
+    /// Whether TLS is spoken there.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.scheme == Scheme::Mqtts
+    }
+
+    /// The host as a certificate names it, if it can.
+    #[must_use]
+    pub fn server_name(&self) -> Option<ServerName<'static>> {
+        ServerName::try_from(self.host.clone()).ok()
+    }
+}
 
 /// Why a text is not a broker's address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -161,22 +215,23 @@ impl FromStr for Address {
 
     fn from_str(url: &str) -> Result<Self, Self::Err> {
         let refuse = |problem| InvalidAddress { url: without_user(url), problem };
-        let authority = url
-            .strip_prefix("mqtt://")
-            .ok_or_else(|| refuse("it does not begin with mqtt://"))?
-            .trim_end_matches('/');
+        let (scheme, rest) = [Scheme::Mqtt, Scheme::Mqtts]
+            .into_iter()
+            .find_map(|scheme| Some((scheme, url.strip_prefix(scheme.prefix())?)))
+            .ok_or_else(|| refuse("it does not begin with mqtt:// or mqtts://"))?;
+        let authority = rest.trim_end_matches('/');
         if authority.contains('@') {
             return Err(refuse("user and password belong into settings of their own"));
         }
         let (host, port) = split_port(authority);
         let port = match port {
-            None => PORT,
+            None => scheme.port(),
             Some(digits) => digits.parse().map_err(|_| refuse("its port is not a number"))?,
         };
         if host.is_empty() || host.contains(['/', '?', '#']) {
             return Err(refuse("it must name a host and, if need be, a port, and nothing else"));
         }
-        Ok(Self { host: host.to_owned(), port })
+        Ok(Self { scheme, host: host.to_owned(), port })
     }
 }
 
@@ -203,10 +258,11 @@ fn without_user(url: &str) -> String {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = self.scheme.prefix();
         if self.host.contains(':') {
-            write!(f, "mqtt://[{}]:{}", self.host, self.port)
+            write!(f, "{scheme}[{}]:{}", self.host, self.port)
         } else {
-            write!(f, "mqtt://{}:{}", self.host, self.port)
+            write!(f, "{scheme}{}:{}", self.host, self.port)
         }
     }
 }
@@ -244,7 +300,9 @@ mod tests {
         check("mqtt://broker.ward", "mqtt://broker.ward:1883");
         check("mqtt://127.0.0.1:18831/", "mqtt://127.0.0.1:18831");
         check("mqtt://[::1]:1884", "mqtt://[::1]:1884");
-        check("http://broker", "it does not begin with mqtt://");
+        check("mqtts://broker.ward", "mqtts://broker.ward:8883");
+        check("mqtts://[::1]", "mqtts://[::1]:8883");
+        check("http://broker", "it does not begin with mqtt:// or mqtts://");
         check("mqtt://broker:port", "its port is not a number");
         check("mqtt://", "it must name a host and, if need be, a port, and nothing else");
         check(

@@ -8,20 +8,19 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::config::Violations;
 use crate::engine::profile::{OwnerKind, Profile};
 use crate::grpc;
+use crate::grpc_client::{self, Connection, Service};
 use crate::profile_file::{self, summary};
 use crate::proto::v1;
 use crate::proto::v1::profile_owner::{Everyone, Owner};
 use crate::proto::v1::profile_service_client::ProfileServiceClient;
 use crate::vitals::{PatientId, SiteId};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A call that is answered only once it is durable may wait for a slow disk.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// What the service compares where no profile was seen.
@@ -51,8 +50,8 @@ pub struct Put {
     #[command(flatten)]
     pub owner: OwnerOptions,
     /// The service.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051")]
-    pub grpc: String,
+    #[command(flatten)]
+    pub service: Service,
     /// Only show what would change.
     #[arg(long)]
     pub dry_run: bool,
@@ -106,7 +105,7 @@ pub enum Error {
         url: String,
         /// Why.
         #[source]
-        source: tonic::transport::Error,
+        source: grpc_client::Error,
     },
     /// The service refused.
     #[error("{action}: {refusal}")]
@@ -147,7 +146,7 @@ fn read(file: &Path, owner: OwnerKind) -> Result<Profile, Error> {
 pub async fn put(task: &Put) -> Result<String, Error> {
     let (kind, owner) = task.owner.owner();
     let profile = read(&task.file, kind)?;
-    let mut profiles = connect(&task.grpc).await?;
+    let mut profiles = connect(&task.service).await?;
     let before = in_force(&mut profiles, &owner).await?;
     let mut text = changes(&before, &profile);
     if task.dry_run {
@@ -166,11 +165,10 @@ pub async fn put(task: &Put) -> Result<String, Error> {
     Ok(text)
 }
 
-async fn connect(url: &str) -> Result<ProfileServiceClient<Channel>, Error> {
-    let failed = |source| Error::Connect { url: url.to_owned(), source };
-    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(failed)?;
-    let endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT).timeout(CALL_TIMEOUT);
-    Ok(ProfileServiceClient::new(endpoint.connect().await.map_err(failed)?))
+async fn connect(service: &Service) -> Result<ProfileServiceClient<Connection>, Error> {
+    let connection = service.connect(CALL_TIMEOUT).await;
+    let url = service.url.clone();
+    Ok(ProfileServiceClient::new(connection.map_err(|source| Error::Connect { url, source })?))
 }
 
 /// An owner's profile as it stands, and the etag that says so.
@@ -182,7 +180,7 @@ struct Before {
 }
 
 async fn in_force(
-    profiles: &mut ProfileServiceClient<Channel>,
+    profiles: &mut ProfileServiceClient<Connection>,
     owner: &v1::ProfileOwner,
 ) -> Result<Before, Error> {
     let request = v1::GetProfileRequest { owner: Some(owner.clone()) };

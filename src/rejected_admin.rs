@@ -10,16 +10,15 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use tonic::Status;
-use tonic::transport::{Channel, Endpoint};
 
 use crate::clock::Timestamp;
 use crate::engine::output::RejectReason;
+use crate::grpc_client::{self, Connection, Service};
 use crate::position::MessageId;
 use crate::proto::v1;
 use crate::proto::v1::ingest_service_client::IngestServiceClient;
 use crate::vitals::{DeviceId, SiteId};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The service itself ends a call after 30 s; what it took in goes on being carried out.
 const CALL_TIMEOUT: Duration = Duration::from_secs(40);
 /// Messages asked for at once.
@@ -37,8 +36,8 @@ pub enum Task {
         #[command(flatten)]
         filters: Filters,
         /// The service.
-        #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051")]
-        grpc: String,
+        #[command(flatten)]
+        service: Service,
     },
     /// Send refused messages through the intake again, at their original measured times.
     Redrive(Redrive),
@@ -62,8 +61,8 @@ pub struct Redrive {
     #[arg(long, conflicts_with = "filters")]
     pub all: bool,
     /// The service.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051")]
-    pub grpc: String,
+    #[command(flatten)]
+    pub service: Service,
     /// Only list what would be sent through.
     #[arg(long)]
     pub dry_run: bool,
@@ -122,7 +121,7 @@ pub enum Error {
         url: String,
         /// Why.
         #[source]
-        source: tonic::transport::Error,
+        source: grpc_client::Error,
     },
     /// The service refused.
     #[error("{action}: {} ({:?})", .status.message(), .status.code())]
@@ -156,8 +155,8 @@ pub struct Summary {
 ///
 /// # Errors
 /// When the service is not there or refuses, or nobody takes the lines.
-pub async fn list(filters: &Filters, url: &str, out: &mut impl Write) -> Result<(), Error> {
-    let mut pages = Pages::of(filters, connect(url).await?);
+pub async fn list(filters: &Filters, service: &Service, out: &mut impl Write) -> Result<(), Error> {
+    let mut pages = Pages::of(filters, connect(service).await?);
     while let Some(messages) = pages.next().await? {
         for message in &messages {
             writeln!(out, "{}", line(message))?;
@@ -174,7 +173,7 @@ pub async fn list(filters: &Filters, url: &str, out: &mut impl Write) -> Result<
 /// When the service is not there or refuses, or nobody takes the lines. What was told by then is
 /// done.
 pub async fn redrive(task: &Redrive, out: &mut impl Write) -> Result<Summary, Error> {
-    let mut client = connect(&task.grpc).await?;
+    let mut client = connect(&task.service).await?;
     let ids = match task.messages.as_slice() {
         [] => unsent(&task.filters, client.clone(), task.dry_run, out).await?,
         named => named.iter().map(ToString::to_string).collect(),
@@ -206,7 +205,7 @@ pub async fn redrive(task: &Redrive, out: &mut impl Write) -> Result<Summary, Er
 /// first, as they were received; listed, if that is all that is wanted.
 async fn unsent(
     filters: &Filters,
-    client: IngestServiceClient<Channel>,
+    client: IngestServiceClient<Connection>,
     is_told: bool,
     out: &mut impl Write,
 ) -> Result<Vec<String>, Error> {
@@ -300,11 +299,10 @@ fn why(message: &v1::RejectedMessage) -> String {
     }
 }
 
-async fn connect(url: &str) -> Result<IngestServiceClient<Channel>, Error> {
-    let failed = |source| Error::Connect { url: url.to_owned(), source };
-    let endpoint = Endpoint::from_shared(url.to_owned()).map_err(failed)?;
-    let endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT).timeout(CALL_TIMEOUT);
-    Ok(IngestServiceClient::new(endpoint.connect().await.map_err(failed)?))
+async fn connect(service: &Service) -> Result<IngestServiceClient<Connection>, Error> {
+    let connection = service.connect(CALL_TIMEOUT).await;
+    let url = service.url.clone();
+    Ok(IngestServiceClient::new(connection.map_err(|source| Error::Connect { url, source })?))
 }
 
 fn refused(action: &'static str, status: Status) -> Error {
@@ -313,13 +311,13 @@ fn refused(action: &'static str, status: Status) -> Error {
 
 /// All messages of a request, page by page.
 struct Pages {
-    client: IngestServiceClient<Channel>,
+    client: IngestServiceClient<Connection>,
     /// What asks for the next page; `None` behind the last.
     request: Option<v1::ListRejectedMessagesRequest>,
 }
 
 impl Pages {
-    fn of(filters: &Filters, client: IngestServiceClient<Channel>) -> Self {
+    fn of(filters: &Filters, client: IngestServiceClient<Connection>) -> Self {
         Self { client, request: Some(filters.request()) }
     }
 

@@ -11,6 +11,7 @@
 //! [`Service::run`] returns. Only the store may end early without taking anyone along (V9): ingest,
 //! alarms and streams go on, and readiness says what is missing.
 
+mod certificates;
 mod error;
 mod feeds;
 mod gaps;
@@ -27,6 +28,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use self::certificates::Certificates;
 pub use self::error::Error;
 use self::feeds::{Desk, VerdictFeed};
 use self::monitor::Monitor;
@@ -59,6 +61,7 @@ pub struct Service {
     /// Keeps the partition open for commands while gRPC serves.
     inbox: mpsc::Sender<Work>,
     monitor: Monitor,
+    certificates: Certificates,
     /// Whether the service as a whole runs, or is stopping.
     part: Part,
     readiness: Readiness,
@@ -86,7 +89,10 @@ impl Service {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let stopping = CancellationToken::new();
         let readiness = Readiness::new();
-        let mqtt = settings::mqtt(&config.mqtt, &config.ingest)?;
+        let part = readiness.register("service");
+        let mut mqtt = settings::mqtt(&config.mqtt, &config.ingest)?;
+        let mut door = settings::grpc(config)?;
+        let certificates = Certificates::open(config, &clock, &readiness, &mut mqtt, &mut door)?;
         let mut store = settings::store(&config.store)?;
         store.on_gap = on_gap;
 
@@ -105,7 +111,6 @@ impl Service {
         let history = store::open_history(&store);
         let store = store::Writer::new(store, journal.clone(), SystemClock).behind(gap);
         let maintenance = store.maintenance();
-        let part = readiness.register("service");
         let monitor = Monitor::new(
             &readiness,
             hub.ingest_connected(),
@@ -125,6 +130,7 @@ impl Service {
         let commands = Arc::new(Desk::new(partition::handle(&inbox, Arc::clone(&clock))));
         let told_by = Arc::clone(&clock);
         let session = Session::new(mqtt.clone(), clock, deliveries);
+        let trouble = session.trouble();
         let (given, publisher) = publisher::channel(mqtt);
         let verdicts = VerdictFeed::new(journal.follow(at)?, given);
         let tally = Tally::new(journal.follow(at)?);
@@ -136,8 +142,7 @@ impl Service {
             stopping: stopping.clone(),
             clock: Arc::clone(&told_by),
         };
-        let grpc = grpc::Server::build(settings::grpc(&config.grpc, &config.auth)?, parts)?;
-        let grpc = grpc.telling(&readiness);
+        let grpc = grpc::Server::build(door, parts)?.telling(&readiness);
         let http = http::Server::bind(
             &http::Settings { listen: config.http.listen },
             readiness.clone(),
@@ -156,7 +161,8 @@ impl Service {
             grpc,
             http,
             inbox,
-            monitor,
+            monitor: monitor.of_broker(trouble),
+            certificates,
             part,
             readiness,
             stopping,
@@ -186,7 +192,7 @@ impl Service {
         let Self { partition, session, publisher, verdicts, tally, hub, store, grpc, http, .. } =
             self;
         let (monitor, stopping, inbox, part) = (self.monitor, self.stopping, self.inbox, self.part);
-        let maintenance = self.maintenance;
+        let (maintenance, certificates) = (self.maintenance, self.certificates);
 
         let http_stop = CancellationToken::new();
         let http = tokio::spawn(http.run(http_stop.clone()));
@@ -207,6 +213,11 @@ impl Service {
         stages.spawn(async move { ("tally", tally.run().await.map_err(Error::from)) });
         stages.spawn(async move { ("publisher", publisher.run().await.map_err(Error::from)) });
         stages.spawn(async move { ("store", store.run().await.map_err(Error::from)) });
+        let token = stopping.clone();
+        stages.spawn(async move {
+            certificates.run(token).await;
+            ("certificates", Ok(()))
+        });
         // It ends because the store does.
         stages.spawn(async move {
             maintenance.run().await;

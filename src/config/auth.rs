@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::reader::Reader;
 use super::url::Jwks;
-use super::{Period, Secret, SecretError};
+use super::{CertificateCaller, Period, Secret, SecretError, tls};
 
 /// `[auth]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -44,6 +44,9 @@ pub struct Auth {
     pub sites_claim: String,
     /// Refused calls of one address that go on record one by one each minute. Default 60.
     pub refusals_recorded_per_minute: u32,
+    /// Machines that are known by their certificates. Default none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateCaller>,
 }
 
 /// How callers are known.
@@ -52,8 +55,10 @@ pub struct Auth {
 pub enum AuthMode {
     /// Not at all: whoever reaches the port may do everything. On loopback only.
     None,
-    /// By the token that they bring.
+    /// By the token that they bring, or by their certificate.
     Jwt,
+    /// By their certificate alone.
+    Certificates,
 }
 
 impl TryFrom<String> for AuthMode {
@@ -63,7 +68,10 @@ impl TryFrom<String> for AuthMode {
         match mode.as_str() {
             "none" => Ok(Self::None),
             "jwt" => Ok(Self::Jwt),
-            _ => Err(format!("{mode:?} is no way to know callers; known are \"none\", \"jwt\"")),
+            "certificates" => Ok(Self::Certificates),
+            _ => Err(format!(
+                "{mode:?} is no way to know callers; known are \"none\", \"jwt\", \"certificates\""
+            )),
         }
     }
 }
@@ -105,10 +113,16 @@ impl Auth {
                 "refusals_recorded_per_minute",
                 refusals,
             ),
+            certificates: reader.or("auth", "certificates", Vec::new()),
         }
     }
 
-    pub(super) fn check(&self, reader: &mut Reader<'_>) {
+    pub(super) fn check(&self, reader: &mut Reader<'_>, has_client_ca: bool) {
+        tls::check_callers(reader, &self.certificates, has_client_ca);
+        if self.mode == AuthMode::Certificates && self.certificates.is_empty() {
+            let problem = "auth.mode = \"certificates\" needs it: who may call";
+            reader.refuse("auth", "certificates", problem);
+        }
         if self.mode == AuthMode::Jwt {
             self.check_tokens(reader);
         }

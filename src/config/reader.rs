@@ -104,11 +104,7 @@ impl<'i> Reader<'i> {
             match content.into_inner() {
                 DeValue::Table(keys) => {
                     self.places.insert((section.clone(), String::new()), section_place);
-                    for (key, value) in keys {
-                        let name = (section.clone(), key.get_ref().to_string());
-                        self.places.insert(name.clone(), place(key.span()));
-                        self.unread.insert(name, Value::InFile(value));
-                    }
+                    self.take_section(&section, keys, place);
                 }
                 _ => self.violations.push(Violation {
                     place: section_place,
@@ -119,15 +115,38 @@ impl<'i> Reader<'i> {
         }
     }
 
+    /// A table in a section is a section of its own, such as `mqtt.tls`.
+    fn take_section(
+        &mut self,
+        section: &str,
+        keys: DeTable<'i>,
+        place: &dyn Fn(Range<usize>) -> String,
+    ) {
+        for (key, value) in keys {
+            let key_place = place(key.span());
+            if let DeValue::Table(_) = value.get_ref() {
+                let DeValue::Table(keys) = value.into_inner() else { continue };
+                let section = format!("{section}.{}", key.get_ref());
+                self.places.insert((section.clone(), String::new()), key_place);
+                self.take_section(&section, keys, place);
+            } else {
+                let name = (section.to_owned(), key.get_ref().to_string());
+                self.places.insert(name.clone(), key_place);
+                self.unread.insert(name, Value::InFile(value));
+            }
+        }
+    }
+
     fn take_environment(&mut self, environment: impl IntoIterator<Item = (OsString, OsString)>) {
         for (variable, value) in environment {
             let Some(variable) = variable.to_str() else { continue };
             let Some((section, key)) = variable
                 .strip_prefix(VARIABLE_PREFIX)
-                .and_then(|rest| rest.split_once(VARIABLE_SEPARATOR))
+                .and_then(|rest| rest.rsplit_once(VARIABLE_SEPARATOR))
             else {
                 continue;
             };
+            let section = section.replace(VARIABLE_SEPARATOR, ".");
             let name = (section.to_ascii_lowercase(), key.to_ascii_lowercase());
             self.places.insert(name.clone(), format!("environment variable {variable}"));
             self.unread.insert(name, Value::InVariable(value));

@@ -44,18 +44,31 @@ fn the_sample_shows_the_defaults() {
 #[test]
 fn the_sample_shows_every_key_and_no_other() {
     let shown: toml::Table = whole_sample().parse().expect("TOML");
-    let shown = shown.iter().flat_map(|(section, keys)| {
-        let keys = keys.as_table().expect("a section").keys();
-        keys.map(move |key| format!("{section}.{key}"))
-    });
-    assert_eq!(shown.collect::<BTreeSet<_>>(), known_keys());
+    assert_eq!(keys_of("", &shown).into_iter().collect::<BTreeSet<_>>(), known_keys());
+}
+
+/// The keys of a section and of the sections in it, as `section.key`.
+fn keys_of(section: &str, table: &toml::Table) -> Vec<String> {
+    let mut keys = Vec::new();
+    for (key, value) in table {
+        match value.as_table() {
+            Some(inner) => keys.extend(keys_of(&format!("{section}{key}."), inner)),
+            None => keys.push(format!("{section}{key}")),
+        }
+    }
+    keys
 }
 
 #[test]
 fn the_commented_keys_of_the_sample_are_valid_once_they_are_wanted() {
     let sample = whole_sample();
-    let postgres = [("PULSEWARD_STORE__URL", "postgres://pulseward@127.0.0.1/pulseward")];
-    let config = read(&sample, &postgres).expect("valid");
+    let wanted = [
+        ("PULSEWARD_STORE__URL", "postgres://pulseward@127.0.0.1/pulseward"),
+        ("PULSEWARD_MQTT__URL", "mqtts://broker.ward.example"),
+    ];
+    let config = read(&sample, &wanted).expect("valid");
+    assert!(config.mqtt.tls.pair().is_some() && config.grpc.tls.pair().is_some());
+    assert_eq!(config.auth.certificates.len(), 1);
     assert_eq!(config.mqtt.username.as_deref(), Some("pulseward"));
     assert!(config.store.password_file.is_some());
 }
@@ -119,8 +132,13 @@ fn every_mistake_is_told_at_once() {
              \"10GiB\" (units: B, KiB, MiB, GiB, TiB)",
             "ward.toml:6:1: log.format: wanted string or table",
             "ward.toml:2:1: grpc.listen: 0.0.0.0:50051 can be reached from other machines, and \
+             without [grpc.tls] whoever is between reads patients' data and callers' tokens; set \
+             certificate and key there, or allow_plaintext = true where a proxy before it speaks \
+             TLS",
+            "ward.toml:2:1: grpc.listen: 0.0.0.0:50051 can be reached from other machines, and \
              auth.mode = \"none\" lets whoever reaches it read and change everything; set \
-             auth.mode = \"jwt\", or listen on loopback, such as 127.0.0.1:50051",
+             auth.mode = \"jwt\" or \"certificates\", or listen on loopback, such as \
+             127.0.0.1:50051",
         ],
     );
 }
@@ -182,9 +200,14 @@ fn without_authentication_only_loopback_is_listened_on() {
     for accepted in ["127.0.0.1:1", "127.8.8.8:0", "[::1]:1"] {
         assert!(read(&format!("[grpc]\nlisten = \"{accepted}\""), &[]).is_ok(), "{accepted}");
     }
-    let known = "[grpc]\nlisten = \"0.0.0.0:1\"\n[auth]\nmode = \"jwt\"\nissuer = \"i\"\n\
-                 audience = \"a\"\njwks = \"https://id.example/keys\"";
-    assert!(read(known, &[]).is_ok(), "callers are known");
+    let tokens = "[auth]\nmode = \"jwt\"\nissuer = \"i\"\naudience = \"a\"\n\
+                  jwks = \"https://id.example/keys\"\n";
+    let behind_a_proxy = "[grpc]\nlisten = \"0.0.0.0:1\"\nallow_plaintext = true\n";
+    assert!(read(&format!("{behind_a_proxy}{tokens}"), &[]).is_ok(), "callers are known");
+    assert!(read(behind_a_proxy, &[]).is_err(), "a proxy knows nobody for us");
+    let certificates = "[auth]\nmode = \"certificates\"\n";
+    let nobody = "auth.certificates: auth.mode = \"certificates\" needs it: who may call";
+    check_refused(certificates, &[], &[&format!("default: {nobody}")]);
 }
 
 #[test]
@@ -311,4 +334,77 @@ fn a_password_is_read_from_its_file_when_it_is_needed() {
     assert_eq!(password.expose(), "s3:cret");
     drop(file);
     assert!(matches!(config.mqtt.password(), Err(SecretError::Read { .. })));
+}
+
+#[test]
+fn what_other_machines_reach_is_encrypted_or_said_not_to_be() {
+    let check = |text: &str| match read(text, &[]) {
+        Ok(_) => String::new(),
+        Err(violations) => violations.to_string(),
+    };
+    let without = check("[grpc]\nlisten = \"0.0.0.0:50051\"\n");
+    assert!(without.contains("set certificate and key there, or allow_plaintext"), "{without}");
+    for allowed in ["allow_plaintext = true", "tls = { certificate = \"c\", key = \"k\" }"] {
+        let told = check(&format!("[grpc]\nlisten = \"0.0.0.0:50051\"\n{allowed}\n"));
+        assert!(!told.contains("allow_plaintext"), "{told}");
+    }
+    let both = check("[grpc]\nallow_plaintext = true\n[grpc.tls]\ncertificate='c'\nkey='k'\n");
+    assert!(both.contains("contradicts [grpc.tls]"), "{both}");
+}
+
+#[test]
+fn a_certificate_without_its_key_is_refused_and_tls_settings_of_a_plain_url() {
+    check_refused(
+        "[mqtt.tls]\ncertificate = \"c\"\n[grpc.tls]\nkey = \"k\"\nclient_ca = \"ca\"\n",
+        &[],
+        &[
+            "ward.toml:2:1: mqtt.tls.certificate: needs key beside it",
+            "ward.toml:2:1: mqtt.tls.certificate: is of no use while mqtt.url begins with mqtt://",
+            "ward.toml:4:1: grpc.tls.key: needs certificate beside it",
+            "ward.toml:5:1: grpc.tls.client_ca: needs certificate and key beside it",
+        ],
+    );
+}
+
+#[test]
+fn sections_in_sections_are_read_and_overridden_and_checked_like_others() {
+    let variable = [("PULSEWARD_MQTT__TLS__CA", "/other.pem")];
+    let text = "[mqtt]\nurl = \"mqtts://h\"\ntls.server_name = \"broker\"\n";
+    let config = read(text, &variable).expect("valid");
+    assert_eq!(config.mqtt.tls.ca.as_deref(), Some(Path::new("/other.pem")));
+    assert_eq!(config.mqtt.tls.server_name.as_deref(), Some("broker"));
+    assert_eq!(read(&config.to_string(), &[]), Ok(config));
+    check_refused(
+        "[grpc.tls]\ncertificat = 1\n[mqtt.tsl]\nca = \"x\"\n",
+        &[],
+        &[
+            "ward.toml:3:7: [mqtt.tsl]: unknown section; did you mean mqtt.tls?",
+            "ward.toml:2:1: grpc.tls.certificat: unknown key; did you mean certificate?",
+        ],
+    );
+}
+
+#[test]
+fn callers_by_certificate_are_named_exactly_and_once() {
+    let callers = |callers: &str| {
+        let tls = "[grpc.tls]\ncertificate = \"c\"\nkey = \"k\"\nclient_ca = \"ca\"\n";
+        read(&format!("{tls}[auth]\ncertificates = [{callers}]\n"), &[]).map_or_else(
+            |violations| violations.to_string(),
+            |it| it.auth.certificates.len().to_string(),
+        )
+    };
+    let dash = "{ san = \"DNS:dash.ward\", role = \"viewer\", sites = [\"ward-7\"] }";
+    assert_eq!(callers(dash), "1");
+    assert!(callers(&format!("{dash}, {dash}")).contains("stands here twice"));
+    for (wrong, expected) in [
+        ("{ san = \"dash\", role = \"viewer\", sites = [\"*\"] }", "no name in a certificate"),
+        ("{ san = \"DNS:d\", role = \"boss\", sites = [\"*\"] }", "\"boss\" is none of"),
+        ("{ san = \"DNS:d\", role = \"viewer\", sites = [] }", "sites must be"),
+        ("{ san = \"DNS:d\", role = \"viewer\", sites = [\"*\"] }", "admin and auditor only"),
+        ("{ san = \"DNS:d\", role = \"viewer\", sites = [\"*\"], rank = 1 }", "unknown field"),
+    ] {
+        assert!(callers(wrong).contains(expected), "{}", callers(wrong));
+    }
+    let orphan = read(&format!("[auth]\ncertificates = [{dash}]\n"), &[]).expect_err("no CA");
+    assert!(orphan.to_string().contains("needs grpc.tls.client_ca"), "{orphan}");
 }

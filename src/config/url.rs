@@ -16,7 +16,8 @@ use super::Secret;
 #[error("{0}")]
 pub struct InvalidUrl(&'static str);
 
-/// The address of a broker: `mqtt://host:port`, port 1883 by default.
+/// The address of a broker: `mqtt://host:port`, port 1883 by default, or over TLS
+/// `mqtts://host:port`, port 8883 by default.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct MqttUrl(String);
@@ -31,17 +32,20 @@ impl MqttUrl {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether TLS is spoken there.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.0.starts_with("mqtts://")
+    }
 }
 
 impl TryFrom<String> for MqttUrl {
     type Error = InvalidUrl;
 
     fn try_from(url: String) -> Result<Self, Self::Error> {
-        if url.starts_with("mqtts://") || url.starts_with("ssl://") {
-            return Err(InvalidUrl("TLS to the broker is not built yet; use mqtt://host:port"));
-        }
-        match url.strip_prefix("mqtt://") {
-            None | Some("") => Err(InvalidUrl("is not mqtt://host:port")),
+        match url.strip_prefix("mqtt://").or_else(|| url.strip_prefix("mqtts://")) {
+            None | Some("") => Err(InvalidUrl("is not mqtt://host:port or mqtts://host:port")),
             Some(address) if address.contains('@') => {
                 Err(InvalidUrl("holds a user; set username and password_file instead"))
             }
@@ -310,10 +314,13 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_is_addressed_without_tls_and_without_a_user() {
-        for url in ["mqtts://h", "ssl://h:8883", "h:1883", "mqtt://", "mqtt://u:p@h", "http://h"] {
+    fn a_broker_is_addressed_without_a_user() {
+        for url in ["mqtts://", "ssl://h:8883", "h:1883", "mqtt://", "mqtts://u:p@h", "http://h"] {
             assert!(MqttUrl::try_from(url.to_owned()).is_err(), "{url}");
         }
-        assert!(MqttUrl::try_from("mqtt://broker.example:1883".to_owned()).is_ok());
+        for (url, is_encrypted) in [("mqtt://broker.example:1883", false), ("mqtts://b", true)] {
+            let url = MqttUrl::try_from(url.to_owned()).expect("valid");
+            assert_eq!(url.is_encrypted(), is_encrypted);
+        }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Response, Status};
 use tonic_types::StatusExt as _;
 
@@ -12,12 +11,12 @@ use super::sheet::Entry;
 use crate::clock::Timestamp;
 use crate::engine::input::Schedule;
 use crate::grpc;
+use crate::grpc_client::{Connection, Service};
 use crate::proto::v1;
 use crate::proto::v1::list_bindings_request::Of;
 use crate::proto::v1::registry_service_client::RegistryServiceClient;
 use crate::vitals::{SiteId, Vital};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A call that is answered only once it is durable may wait for a slow disk.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -49,17 +48,16 @@ impl From<Status> for Failure {
 /// A connection to the registry. Clones share it.
 #[derive(Clone)]
 pub(super) struct Client {
-    registry: RegistryServiceClient<Channel>,
+    registry: RegistryServiceClient<Connection>,
 }
 
 impl Client {
-    /// Connects to the service at `url`.
-    pub(super) async fn connect(url: &str) -> Result<Self, Error> {
-        let failed = |source| Error::Connect { url: url.to_owned(), source };
-        let endpoint = Endpoint::from_shared(url.to_owned()).map_err(failed)?;
-        let endpoint = endpoint.connect_timeout(CONNECT_TIMEOUT).timeout(CALL_TIMEOUT);
-        let channel = endpoint.connect().await.map_err(failed)?;
-        Ok(Self { registry: RegistryServiceClient::new(channel) })
+    /// Connects to the service.
+    pub(super) async fn connect(service: &Service) -> Result<Self, Error> {
+        let connection = service.connect(CALL_TIMEOUT).await;
+        let url = service.url.clone();
+        let connection = connection.map_err(|source| Error::Connect { url, source })?;
+        Ok(Self { registry: RegistryServiceClient::new(connection) })
     }
 
     /// Whether there is a site.

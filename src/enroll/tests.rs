@@ -106,7 +106,7 @@ async fn enroll(fake: Fake, lines: &str) -> (Vec<String>, usize) {
     std::fs::write(file.path(), format!("site,patient_id,device_id\n{lines}")).expect("written");
     let options = Options {
         file: file.path().to_owned(),
-        grpc: serve(fake).await,
+        service: Service::at(serve(fake).await),
         dry_run: false,
         report: None,
         quiet: false,

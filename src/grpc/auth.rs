@@ -2,7 +2,9 @@
 //!
 //! In mode [`Mode::None`] whoever reaches the port is the administrator of all sites, which is why
 //! that mode serves the loopback interface only. In mode [`Mode::Jwt`] a caller is known by the
-//! bearer token of each call ([`tokens`]), and until it ends: a stream ends with it ([`expiry`]).
+//! bearer token of each call ([`tokens`]). In every mode who shows a certificate, and no token, is
+//! known by that or refused ([`certificate`]). A caller is known until token or certificate end, and
+//! a stream ends with them ([`expiry`]).
 //!
 //! Promises: a call that is not let in is answered with a status that says what to do and tells
 //! nothing else, is counted, and goes on record as far as a flood allows ([`attempts`]). Who calls too
@@ -11,6 +13,7 @@
 
 mod attempts;
 mod bucket;
+pub mod certificate;
 mod claims;
 mod expiry;
 mod fetch;
@@ -31,6 +34,7 @@ use tonic::codegen::http::{HeaderMap, HeaderValue};
 use tonic::{Request, Status};
 
 pub(super) use self::attempts::Attempts;
+use self::certificate::Callers;
 pub use self::claims::Expected;
 pub(super) use self::expiry::Expiry;
 pub use self::fetch::{Source, SourceError};
@@ -45,6 +49,7 @@ use super::commands::Desk;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Secret;
 use crate::engine::input::{Principal, Role, Sites};
+use crate::tls::peer::Certificate;
 
 /// How callers are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,8 +57,10 @@ pub enum Mode {
     /// They are not: everyone on this machine is the administrator.
     #[default]
     None,
-    /// By the token that they bring.
+    /// By the token that they bring, or by their certificate.
     Jwt(Box<Jwt>),
+    /// By their certificate alone.
+    Certificates,
 }
 
 /// What tokens are believed.
@@ -75,7 +82,7 @@ impl Mode {
     pub fn may_listen_at(&self, listen: SocketAddr) -> bool {
         match self {
             Self::None => listen.ip().to_canonical().is_loopback(),
-            Self::Jwt(_) => true,
+            Self::Jwt(_) | Self::Certificates => true,
         }
     }
 
@@ -85,7 +92,7 @@ impl Mode {
     /// Why keys could not be read from there.
     pub fn check(&self) -> Result<(), SourceError> {
         match self {
-            Self::None => Ok(()),
+            Self::None | Self::Certificates => Ok(()),
             Self::Jwt(jwt) => jwt.keys.as_ref().map_or(Ok(()), fetch::check),
         }
     }
@@ -108,8 +115,12 @@ pub(super) struct Gate {
 
 /// How callers are known, and what they may do.
 struct Known {
-    /// `None` where everybody is let in.
-    by: Option<(Tokens, Calls)>,
+    /// Whether who shows nothing is let in.
+    are_all_let_in: bool,
+    /// `None` where nobody is known by a token.
+    tokens: Option<Tokens>,
+    certificates: Callers,
+    calls: Calls,
     origins: Vec<HeaderValue>,
     clock: Arc<dyn Clock>,
 }
@@ -121,16 +132,23 @@ impl Gate {
         desk: Desk,
         clock: &Arc<dyn Clock>,
     ) -> Result<(Self, Option<Keeper>), SourceError> {
-        let (by, keeper) = match &settings.auth {
-            Mode::None => (None, None),
+        let (tokens, keeper) = match &settings.auth {
+            Mode::None | Mode::Certificates => (None, None),
             Mode::Jwt(jwt) => {
                 let (tokens, keeper) = tokens(jwt, clock)?;
-                (Some((tokens, Calls::new(settings.limits))), keeper)
+                (Some(tokens), keeper)
             }
         };
         let per_minute = settings.refusals_recorded_per_minute;
         let attempts = Attempts::new(desk, Arc::clone(clock), per_minute);
-        let known = Known { by, origins: settings.web_origins.clone(), clock: Arc::clone(clock) };
+        let known = Known {
+            are_all_let_in: settings.auth == Mode::None,
+            tokens,
+            certificates: settings.certificates.clone(),
+            calls: Calls::new(settings.limits),
+            origins: settings.web_origins.clone(),
+            clock: Arc::clone(clock),
+        };
         Ok((Self { known: Arc::new(known), attempts }, keeper))
     }
 
@@ -151,21 +169,44 @@ fn tokens(jwt: &Jwt, clock: &Arc<dyn Clock>) -> Result<(Tokens, Option<Keeper>),
 }
 
 impl Known {
-    /// Who calls; or why they are not let in, and who they are if that is known. Cancel safe.
-    async fn caller(&self, headers: &HeaderMap) -> Result<Caller, (Option<Principal>, Refused)> {
+    /// Who calls, by the headers of the call and the certificate of the connection; or why they are
+    /// not let in, and who they are if that is known. Cancel safe.
+    async fn caller(
+        &self,
+        headers: &HeaderMap,
+        certificate: Option<&Certificate>,
+    ) -> Result<Caller, (Option<Principal>, Refused)> {
         let origin = headers.get(ORIGIN);
         if origin.is_some_and(|origin| !self.origins.contains(origin)) {
             return Err((None, Refused::OriginNotAllowed));
         }
-        let Some((tokens, calls)) = &self.by else { return Ok(everybody()) };
-        let token = bearer(headers).map_err(|refused| (None, refused))?;
-        let (principal, until) = match token {
-            Some(token) => tokens.check(token).await.map_err(|refused| (None, refused))?,
-            None => return Err((None, Refused::TokenMissing)),
-        };
-        match calls.count(&principal.subject, self.clock.now()) {
+        let known = self.known(headers, certificate).await.map_err(|refused| (None, refused))?;
+        let Some((principal, until)) = known else { return Ok(everybody()) };
+        match self.calls.count(&principal.subject, self.clock.now()) {
             Ok(()) => Ok(Caller { principal, until: Some(until) }),
             Err(refused) => Err((Some(principal), refused)),
+        }
+    }
+
+    /// Who it is and until when; `None` for anybody who is let in without being known.
+    async fn known(
+        &self,
+        headers: &HeaderMap,
+        certificate: Option<&Certificate>,
+    ) -> Result<Option<(Principal, Timestamp)>, Refused> {
+        if let Some(tokens) = &self.tokens
+            && let Some(token) = bearer(headers)?
+        {
+            return tokens.check(token).await.map(Some);
+        }
+        if let Some(shown) = certificate {
+            let known = self.certificates.know(shown, self.clock.now())?;
+            return Ok(Some((known.principal, known.until)));
+        }
+        match (self.are_all_let_in, &self.tokens) {
+            (true, _) => Ok(None),
+            (false, Some(_)) => Err(Refused::TokenMissing),
+            (false, None) => Err(Refused::CertificateMissing),
         }
     }
 }

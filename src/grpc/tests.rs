@@ -7,6 +7,7 @@ mod callers;
 mod care;
 mod contract;
 mod dead_letters;
+mod encrypted;
 mod erasure;
 mod fakes;
 mod life;

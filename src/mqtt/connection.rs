@@ -15,11 +15,14 @@ use rumqttc::v5::mqttbytes::v5::{
     ConnAck, Connect, ConnectProperties, ConnectReturnCode, Disconnect, DisconnectReasonCode,
     Login, Packet, PingReq, SubscribeReasonCode, check,
 };
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
-use super::{Address, Credentials, Settings};
+use super::{Address, Credentials, Settings, Tls};
+use crate::tls;
 
 /// Room made for each read: a good hundred small batches, a sixtieth of the largest.
 const READ_BYTES: usize = 32 << 10;
@@ -45,6 +48,11 @@ pub(super) enum Lost {
         #[source]
         source: io::Error,
     },
+    #[error("TLS with {address}: {reason}")]
+    Handshake { address: Address, reason: String },
+    // With TLS 1.3 a broker refuses our certificate only after the handshake.
+    #[error("TLS with the broker: {0}")]
+    Tls(String),
     #[error("connecting to {address}: no answer within {timeout:?}")]
     ConnectTimeout { address: Address, timeout: Duration },
     #[error("the broker refuses the connection: {0:?}")]
@@ -62,11 +70,24 @@ pub(super) enum Lost {
     #[error("the broker is silent")]
     Silent,
     #[error("reading from or writing to the broker")]
-    Io(#[from] io::Error),
+    Io(#[source] io::Error),
     #[error("reading a packet of the broker")]
     Malformed(#[from] CodecError),
     #[error("the broker breaks the protocol: {0}")]
     Protocol(&'static str),
+}
+
+impl From<io::Error> for Lost {
+    fn from(error: io::Error) -> Self {
+        // TLS that ends without a goodbye; plain TCP says so by reading nothing.
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            return Self::Closed;
+        }
+        match tls::explain(&error) {
+            Some(why) => Self::Tls(why.reason),
+            None => Self::Io(error),
+        }
+    }
 }
 
 impl Lost {
@@ -79,7 +100,7 @@ impl Lost {
                     | ConnectReturnCode::ServerBusy
                     | ConnectReturnCode::ConnectionRateExceeded
             ),
-            Self::SubscriptionRefused(_) => true,
+            Self::SubscriptionRefused(_) | Self::Handshake { .. } | Self::Tls(_) => true,
             _ => false,
         }
     }
@@ -92,13 +113,15 @@ impl Lost {
 
 /// An open connection.
 pub(super) struct Connection {
-    reader: OwnedReadHalf,
-    writer: OwnedWriteHalf,
+    reader: Box<dyn AsyncRead + Send + Sync + Unpin>,
+    writer: Box<dyn AsyncWrite + Send + Sync + Unpin>,
     /// Read and not yet decoded: at most one packet and one read.
     incoming: BytesMut,
     /// Encoded and not yet written. Its bound is its callers': they send answers to what they
     /// were sent, or no more than a window.
     outgoing: BytesMut,
+    /// Whether what was written may still stand in TLS.
+    is_unflushed: bool,
     packet_bytes_max: u32,
     /// The broker's limit for our packets.
     outgoing_bytes_max: Option<u32>,
@@ -141,12 +164,28 @@ impl Connection {
             .map_err(|source| Lost::Connect { address: address.clone(), source })?;
         // Acknowledgements are few bytes and somebody waits for each: they must not wait for more.
         stream.set_nodelay(true)?;
-        let (reader, writer) = stream.into_split();
+        let (reader, writer) = match &settings.tls {
+            // Better no connection than one that is not what its address says.
+            None if address.is_encrypted() => {
+                let reason = "no authorities are given that could vouch for it".to_owned();
+                return Err(Lost::Handshake { address: address.clone(), reason });
+            }
+            None => {
+                let (reader, writer) = stream.into_split();
+                (Box::new(reader) as _, Box::new(writer) as _)
+            }
+            Some(tls) => {
+                let stream = shake_hands(tls, address, stream).await?;
+                let (reader, writer) = tokio::io::split(stream);
+                (Box::new(reader) as _, Box::new(writer) as _)
+            }
+        };
         Ok(Self {
             reader,
             writer,
             incoming: BytesMut::new(),
             outgoing: BytesMut::new(),
+            is_unflushed: false,
             packet_bytes_max: settings.packet_bytes_max(),
             outgoing_bytes_max: None,
             ping: pings(settings.keep_alive),
@@ -209,20 +248,20 @@ impl Connection {
 
     /// Reads something, writes something or pings. Cancel safe.
     async fn progress(&mut self, reading: Reading) -> Result<(), Lost> {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        use tokio::io::AsyncReadExt as _;
 
         self.incoming.reserve(READ_BYTES);
-        let count = tokio::select! {
+        let writes = !self.outgoing.is_empty() || self.is_unflushed;
+        let is_over = tokio::select! {
             read = self.reader.read_buf(&mut self.incoming), if reading == Reading::On => {
                 self.heard = true;
-                read?
+                read? == 0
             }
-            written = self.writer.write_buf(&mut self.outgoing), if !self.outgoing.is_empty() => {
-                written?
-            }
+            written = write(&mut self.writer, &mut self.outgoing, &mut self.is_unflushed),
+                if writes => written?,
             _ = self.ping.tick() => return self.keep_alive(),
         };
-        if count == 0 { Err(Lost::Closed) } else { Ok(()) }
+        if is_over { Err(Lost::Closed) } else { Ok(()) }
     }
 
     fn keep_alive(&mut self) -> Result<(), Lost> {
@@ -231,6 +270,40 @@ impl Connection {
         }
         Ok(self.send(&Packet::PingReq(PingReq))?)
     }
+}
+
+/// Writes some of what waits or, once it is written, pushes it through TLS; whether the broker has
+/// hung up. Cancel safe.
+async fn write(
+    writer: &mut (impl AsyncWrite + Unpin),
+    outgoing: &mut BytesMut,
+    is_unflushed: &mut bool,
+) -> io::Result<bool> {
+    use tokio::io::AsyncWriteExt as _;
+
+    if outgoing.is_empty() {
+        writer.flush().await?;
+        *is_unflushed = false;
+        return Ok(false);
+    }
+    *is_unflushed = true;
+    Ok(writer.write_buf(outgoing).await? == 0)
+}
+
+/// TLS over a new connection, with the certificates of this moment.
+async fn shake_hands(
+    tls: &Tls,
+    address: &Address,
+    stream: TcpStream,
+) -> Result<TlsStream<TcpStream>, Lost> {
+    let connector = TlsConnector::from(tls.files.get());
+    connector.connect(tls.server_name.clone(), stream).await.map_err(|error| {
+        let address = address.clone();
+        match tls::explain(&error) {
+            Some(why) => Lost::Handshake { address, reason: why.reason },
+            None => Lost::Connect { address, source: error },
+        }
+    })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

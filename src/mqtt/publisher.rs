@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
 use super::connection::{Connection, Hello, Lost};
-use super::reconnect::Reconnect;
+use super::reconnect::{Reconnect, Trouble};
 use super::{Error, Settings, verdict};
 use crate::engine::output::Verdict;
 use crate::telemetry::names;
@@ -110,7 +110,13 @@ impl Publisher {
     /// [`Error::SessionTakenOver`] if another client of this name connects.
     pub async fn run(mut self) -> Result<(), Error> {
         let client_id = format!("{}-verdicts", self.settings.client_id);
-        let mut reconnect = Reconnect::new("verdicts", self.settings.clone(), hello(&client_id));
+        let mut reconnect = Reconnect::new(
+            "verdicts",
+            self.settings.clone(),
+            hello(&client_id),
+            // Readiness speaks of the source: both have one broker, and who mends it, mends both.
+            Trouble::default(),
+        );
         // Set once no more verdicts are given: until when the rest may take.
         let mut deadline = None;
         loop {

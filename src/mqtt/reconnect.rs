@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use metrics::{counter, gauge};
 use rumqttc::v5::mqttbytes::v5::ConnAck;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, error, info, warn};
 
 use super::Settings;
 use super::connection::{Connection, Hello, Lost};
-use crate::telemetry::names;
+use crate::telemetry::{names, with_causes};
 
 /// The way back to the broker for one client.
 pub(super) struct Reconnect {
@@ -26,11 +27,22 @@ pub(super) struct Reconnect {
     /// Since when there has been no connection, if people were told.
     outage: Option<Instant>,
     connected_at: Option<Instant>,
+    /// Why there is no connection, for readiness.
+    trouble: Trouble,
 }
 
+/// Why there is no connection; `None` while there is one, and before the first attempt.
+pub(super) type Trouble = watch::Sender<Option<String>>;
+
 impl Reconnect {
-    pub(super) fn new(client: &'static str, settings: Settings, hello: Hello) -> Self {
-        Self { client, settings, hello, failures: 0, outage: None, connected_at: None }
+    pub(super) fn new(
+        client: &'static str,
+        settings: Settings,
+        hello: Hello,
+        trouble: Trouble,
+    ) -> Self {
+        let (outage, connected_at) = (None, None);
+        Self { client, settings, hello, failures: 0, outage, connected_at, trouble }
     }
 
     /// Connects, however long it takes. Not cancel safe: dropping it drops the attempt under way,
@@ -71,7 +83,8 @@ impl Reconnect {
     fn failed(&mut self, why: &Lost) {
         self.failures = self.failures.saturating_add(1);
         let (client, broker) = (self.client, &self.settings.url);
-        let reason = with_sources(why);
+        let reason = with_causes(why);
+        self.trouble.send_replace(Some(reason.clone()));
         if why.needs_a_person() {
             error!(client, %broker, reason, "no MQTT connection; trying again");
         } else if self.outage.is_none() {
@@ -83,6 +96,7 @@ impl Reconnect {
     }
 
     fn connected(&mut self) {
+        self.trouble.send_replace(None);
         gauge!(names::MQTT_CONNECTED, "client" => self.client).set(1.0);
         let away = self.outage.take().map(|since| since.elapsed());
         info!(client = self.client, broker = %self.settings.url, ?away, "MQTT connected");
@@ -108,18 +122,6 @@ fn backoff(min: Duration, max: Duration, failures: u32) -> Duration {
 fn fraction() -> f64 {
     let random = RandomState::new().hash_one(()) >> 32;
     f64::from(u32::try_from(random).expect("32 bits are left")) / f64::from(u32::MAX)
-}
-
-/// An error with all its causes, in one line.
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
-    }
-    line
 }
 
 #[cfg(test)]

@@ -28,14 +28,14 @@ use rumqttc::v5::mqttbytes::v5::{
     ConnAck, Filter, Packet, PubAck, Publish, RetainForwardRule, SubAck, Subscribe,
     SubscribeReasonCode,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, PollSender};
 use tracing::{info, warn};
 
 use super::connection::{Connection, Hello, Lost};
 use super::delivery::{Acknowledgement, Admission, Admissions, Delivery, Ledger};
-use super::reconnect::Reconnect;
+use super::reconnect::{Reconnect, Trouble};
 use super::topic::{FILTER, Kind, Topic};
 use super::{Error, Settings};
 use crate::clock::Clock;
@@ -58,6 +58,7 @@ pub struct Session<T> {
     ledger: Arc<Ledger>,
     /// Room for the packet ids of one batch of acknowledgements.
     released: Vec<u16>,
+    trouble: Trouble,
 }
 
 /// How a connection ended.
@@ -84,7 +85,14 @@ impl<T: From<Delivery> + Send + 'static> Session<T> {
             waiting: Waiting { queue: VecDeque::new(), bound, inbox },
             ledger: Arc::default(),
             released: Vec::new(),
+            trouble: Trouble::default(),
         }
+    }
+
+    /// Why there is no connection to the broker, now and later; `None` while there is one.
+    #[must_use]
+    pub fn trouble(&self) -> watch::Receiver<Option<String>> {
+        self.trouble.subscribe()
     }
 
     /// Runs until `cancel`. Then it waits, at most `settings.drain`, until everything that was
@@ -93,7 +101,8 @@ impl<T: From<Delivery> + Send + 'static> Session<T> {
     /// # Errors
     /// [`Error`] if the session was taken over, or the inbox is closed.
     pub async fn run(mut self, cancel: CancellationToken) -> Result<(), Error> {
-        let mut reconnect = Reconnect::new("source", self.settings.clone(), self.hello());
+        let mut reconnect =
+            Reconnect::new("source", self.settings.clone(), self.hello(), self.trouble.clone());
         loop {
             let (connection, ack) = tokio::select! {
                 () = cancel.cancelled() => return Ok(()),

@@ -70,8 +70,8 @@ async fn put_at(address: SocketAddr, text: &str, dry_run: bool) -> Result<String
         patient: None,
         everyone: false,
     };
-    let grpc = format!("http://{address}");
-    put(&Put { file: file.path().to_owned(), owner, grpc, dry_run }).await
+    let service = Service::at(format!("http://{address}"));
+    put(&Put { file: file.path().to_owned(), owner, service, dry_run }).await
 }
 
 const OFF: &str = "[[rules]]\nid = \"hr\"\nkind = \"off\"\n";

@@ -124,7 +124,7 @@ async fn every_page_is_listed_a_line_for_each_message() {
     let url = serve(&fake).await;
     let filters = Filters { reason: Some(RejectReason::UnknownDevice), ..Filters::default() };
     let mut out = Vec::new();
-    list(&filters, &url, &mut out).await.expect("listed");
+    list(&filters, &Service::at(url), &mut out).await.expect("listed");
     let expected = format!(
         "1970-01-01T00:00:01Z {} a\u{fffd}b readings: 40, first too_old: old\n\
          1970-01-01T00:00:01Z {} t unknown_device: no device d, sent through again\n\

@@ -17,6 +17,15 @@ pub enum Error {
     /// The broker's address.
     #[error("[mqtt] url")]
     MqttAddress(#[from] mqtt::InvalidAddress),
+    /// The name that the broker must have.
+    #[error("[mqtt.tls] server_name, or the host in [mqtt] url, is no name of a machine")]
+    MqttServerName,
+    /// The certificates for the broker.
+    #[error("[mqtt.tls]")]
+    MqttTls(#[source] crate::tls::Error),
+    /// The certificates of the gRPC server.
+    #[error("[grpc.tls]")]
+    GrpcTls(#[source] crate::tls::Error),
     /// The database.
     #[error("the store")]
     Store(#[from] store::Error),
@@ -26,6 +35,9 @@ pub enum Error {
     /// A password.
     #[error("a password file")]
     Secret(#[from] crate::config::SecretError),
+    /// The secret of callers' tokens.
+    #[error("[auth] hs256_secret_file")]
+    TokenSecret(#[source] crate::config::SecretError),
     /// The gRPC server.
     #[error("the gRPC server")]
     Grpc(#[from] grpc::Error),

@@ -19,6 +19,8 @@ const STALLED_AFTER: Duration = Duration::from_secs(5);
 /// One task for all of it.
 pub(super) struct Monitor {
     ingest_connected: watch::Receiver<bool>,
+    /// Why the broker can't be reached, while it can't.
+    broker_trouble: watch::Receiver<Option<String>>,
     store: watch::Receiver<State>,
     maintenance: watch::Receiver<MaintenanceState>,
     stored: watch::Sender<Position>,
@@ -44,6 +46,7 @@ impl Monitor {
         let maintenance_part = readiness.register("store maintenance");
         Self {
             ingest_connected,
+            broker_trouble: watch::channel(None).1,
             store,
             maintenance,
             stored,
@@ -55,6 +58,11 @@ impl Monitor {
         }
     }
 
+    /// The same, which also tells why the broker can't be reached.
+    pub(super) fn of_broker(self, broker_trouble: watch::Receiver<Option<String>>) -> Self {
+        Self { broker_trouble, ..self }
+    }
+
     /// How far the store has read, now and later.
     pub(super) fn stored(&self) -> watch::Receiver<Position> {
         self.stored.subscribe()
@@ -63,6 +71,7 @@ impl Monitor {
     /// Runs until every stage that it watches has ended.
     pub(super) async fn run(mut self) {
         let (mut hub_runs, mut store_runs, mut maintenance_runs) = (true, true, true);
+        let mut session_runs = true;
         let mut look = tokio::time::interval(LOOK_EVERY);
         self.look_at_ingest();
         self.look_at_store();
@@ -71,6 +80,10 @@ impl Monitor {
             tokio::select! {
                 changed = self.ingest_connected.changed(), if hub_runs => {
                     hub_runs = changed.is_ok();
+                    self.look_at_ingest();
+                }
+                changed = self.broker_trouble.changed(), if session_runs => {
+                    session_runs = changed.is_ok();
                     self.look_at_ingest();
                 }
                 changed = self.store.changed(), if store_runs => {
@@ -87,10 +100,13 @@ impl Monitor {
     }
 
     fn look_at_ingest(&mut self) {
-        if *self.ingest_connected.borrow_and_update() {
-            self.mqtt_part.ready();
-        } else {
-            self.mqtt_part.not_ready("no messages come from the broker");
+        let is_connected = *self.ingest_connected.borrow_and_update();
+        match &*self.broker_trouble.borrow_and_update() {
+            _ if is_connected => self.mqtt_part.ready(),
+            None => self.mqtt_part.not_ready("no messages come from the broker"),
+            Some(why) => {
+                self.mqtt_part.not_ready(format!("no messages come from the broker: {why}"));
+            }
         }
     }
 

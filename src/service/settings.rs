@@ -1,10 +1,13 @@
 //! From the configuration's sections to the settings of the stages.
 
+use tokio_rustls::rustls::pki_types::ServerName;
+
 use super::Error;
-use crate::config::{Auth, AuthMode, Config, Grpc, Ingest, Journal, Jwks, Mqtt, Store};
+use crate::config::{Auth, AuthMode, Config, Grpc, Ingest, Journal, Jwks, Mqtt, MqttTls, Store};
 use crate::engine::input;
 use crate::grpc::auth;
-use crate::{grpc, journal, mqtt, store};
+use crate::tls::Load as _;
+use crate::{grpc, journal, mqtt, store, tls};
 
 pub(super) fn mqtt(section: &Mqtt, ingest: &Ingest) -> Result<mqtt::Settings, Error> {
     let mut settings = mqtt::Settings::new(section.url.as_str().parse()?);
@@ -18,6 +21,29 @@ pub(super) fn mqtt(section: &Mqtt, ingest: &Ingest) -> Result<mqtt::Settings, Er
         settings.credentials = Some(mqtt::Credentials { username: username.clone(), password });
     }
     Ok(settings)
+}
+
+/// The files of TLS to the broker, and the name that it must have; `None` without TLS.
+pub(super) fn mqtt_tls(
+    section: &Mqtt,
+) -> Result<Option<(tls::client::Files, ServerName<'static>)>, Error> {
+    if !section.url.is_encrypted() {
+        return Ok(None);
+    }
+    let MqttTls { ca, server_name, .. } = &section.tls;
+    let name = match server_name {
+        Some(name) => ServerName::try_from(name.clone()).ok(),
+        None => section.url.as_str().parse::<mqtt::Address>()?.server_name(),
+    };
+    let files = tls::client::Files { ca: ca.clone(), pair: section.tls.pair(), protocols: &[] };
+    Ok(Some((files, name.ok_or(Error::MqttServerName)?)))
+}
+
+/// The files of TLS at the gRPC server; `None` without TLS.
+pub(super) fn grpc_tls(section: &Grpc) -> Option<tls::server::Files> {
+    let client_ca = section.tls.client_ca.clone();
+    let pair = section.tls.pair()?;
+    Some(tls::server::Files { pair, client_ca, protocols: grpc::PROTOCOLS })
 }
 
 /// The bounds of what the engine accepts.
@@ -53,10 +79,16 @@ pub fn store_settings(config: &Config) -> Result<store::Settings, Error> {
     store(&config.store)
 }
 
-pub(super) fn grpc(section: &Grpc, auth: &Auth) -> Result<grpc::Settings, Error> {
+pub(super) fn grpc(config: &Config) -> Result<grpc::Settings, Error> {
+    let Config { grpc: section, auth, .. } = config;
     let mut settings = grpc::Settings::new(section.listen);
+    settings.allow_plaintext = section.allow_plaintext;
     settings.auth = callers(auth)?;
     settings.auth.check().map_err(grpc::Error::Keys)?;
+    // What can't be was refused with the rest of the configuration.
+    let known = auth.certificates.iter().filter_map(|caller| caller.parse().ok());
+    settings.certificates =
+        known.map(|(name, role, sites)| auth::certificate::Caller { name, role, sites }).collect();
     settings.limits = auth::Limits {
         calls_per_second_max: section.calls_per_second_max,
         calls_burst_max: section.calls_burst_max,
@@ -70,8 +102,10 @@ pub(super) fn grpc(section: &Grpc, auth: &Auth) -> Result<grpc::Settings, Error>
 }
 
 fn callers(section: &Auth) -> Result<auth::Mode, Error> {
-    if section.mode == AuthMode::None {
-        return Ok(auth::Mode::None);
+    match section.mode {
+        AuthMode::None => return Ok(auth::Mode::None),
+        AuthMode::Certificates => return Ok(auth::Mode::Certificates),
+        AuthMode::Jwt => {}
     }
     let expected = auth::Expected {
         issuer: section.issuer.clone().unwrap_or_default(),
@@ -86,7 +120,7 @@ fn callers(section: &Auth) -> Result<auth::Mode, Error> {
             auth::Source::Url { url: url.clone(), authorities: section.jwks_ca_file.clone() }
         }
     });
-    let (refresh, secret) = (section.jwks_refresh.0, section.secret()?);
+    let (refresh, secret) = (section.jwks_refresh.0, section.secret().map_err(Error::TokenSecret)?);
     Ok(auth::Mode::Jwt(Box::new(auth::Jwt { expected, keys, refresh, secret })))
 }
 
@@ -111,7 +145,13 @@ pub fn for_restore(config: &Config) -> Result<(journal::Settings, store::Setting
 pub fn check(config: &Config) -> Result<(), Error> {
     mqtt(&config.mqtt, &config.ingest)?;
     store(&config.store)?;
-    grpc(&config.grpc, &config.auth)?;
+    grpc(config)?;
+    if let Some((files, _)) = mqtt_tls(&config.mqtt)? {
+        files.load().map_err(Error::MqttTls)?;
+    }
+    if let Some(files) = grpc_tls(&config.grpc) {
+        files.load().map_err(Error::GrpcTls)?;
+    }
     Ok(())
 }
 
@@ -129,6 +169,50 @@ mod tests {
         assert_eq!((engine.payload_bytes_max, engine.batch_readings_max), (3 << 20, 7));
         let mqtt = mqtt(&config.mqtt, &config.ingest).expect("valid");
         assert_eq!(mqtt.payload_bytes_max, 6 << 20);
+    }
+
+    #[test]
+    fn callers_are_known_by_what_the_configuration_says() {
+        let text = "[auth]\nmode = \"jwt\"\nissuer = \"i\"\naudience = \"a\"\nleeway = \"5s\"\n\
+                    jwks = \"https://id.example/keys\"\nrole_claim = \"r\"\n\
+                    [grpc]\nstreams_per_caller_max = 7\nweb_origins = [\"https://ward.example\"]\n";
+        let config = Config::parse("a test", text, []).expect("valid");
+        let settings = grpc(&config).expect("settings");
+        let auth::Mode::Jwt(jwt) = settings.auth else { panic!("by tokens") };
+        let expected = auth::Expected {
+            issuer: "i".to_owned(),
+            audience: "a".to_owned(),
+            leeway: std::time::Duration::from_secs(5),
+            role_claim: "r".to_owned(),
+            sites_claim: "sites".to_owned(),
+        };
+        assert_eq!((jwt.expected, jwt.secret), (expected, None));
+        let (url, authorities) = ("https://id.example/keys".to_owned(), None);
+        assert_eq!(jwt.keys, Some(auth::Source::Url { url, authorities }));
+        assert_eq!(settings.limits, auth::Limits { streams_max: 7, ..auth::Limits::default() });
+        assert_eq!(settings.web_origins, ["https://ward.example"]);
+        let config = Config::default();
+        let settings = grpc(&config).expect("settings");
+        let defaults = grpc::Settings::new(config.grpc.listen);
+        assert_eq!(format!("{settings:?}"), format!("{defaults:?}"), "the defaults are the same");
+    }
+
+    #[test]
+    fn keys_and_secrets_that_can_not_be_read_are_named_before_anything_runs() {
+        let short = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(short.path(), "short").expect("written");
+        let refused = |key: &str, path: &std::path::Path| {
+            let text = format!(
+                "[auth]\nmode = \"jwt\"\nissuer = \"i\"\naudience = \"a\"\n{key} = {path:?}\n"
+            );
+            let config = Config::parse("a test", &text, []).expect("the form is right");
+            check(&config).expect_err("refused").chain()
+        };
+        let told = refused("jwks", "/nowhere/jwks.json".as_ref());
+        assert!(told.contains("[auth] jwks: can't read the key set /nowhere/jwks.json"), "{told}");
+        let told = refused("hs256_secret_file", short.path());
+        assert!(told.starts_with("[auth] hs256_secret_file: the secret file"), "{told}");
+        assert!(told.ends_with("holds fewer than 32 bytes"), "{told}");
     }
 
     #[test]

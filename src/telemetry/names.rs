@@ -104,6 +104,15 @@ pub const GRPC_REFUSED_UNRECORDED_TOTAL: &str = "pulseward_grpc_refused_unrecord
 pub const TOKEN_KEYS_READ_TIMESTAMP_SECONDS: &str = "pulseward_token_keys_read_timestamp_seconds";
 /// Counter.
 pub const TOKEN_KEYS_FAILURES_TOTAL: &str = "pulseward_token_keys_failures_total";
+/// Gauge. Label `of`.
+pub const TLS_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS: &str =
+    "pulseward_tls_certificate_expiry_timestamp_seconds";
+/// Counter. Label `of`.
+pub const TLS_RELOADS_TOTAL: &str = "pulseward_tls_reloads_total";
+/// Counter. Label `of`.
+pub const TLS_RELOAD_FAILURES_TOTAL: &str = "pulseward_tls_reload_failures_total";
+/// Counter. Label `reason`.
+pub const GRPC_HANDSHAKES_FAILED_TOTAL: &str = "pulseward_grpc_handshakes_failed_total";
 
 /// Tells the installed recorder what each metric says.
 pub fn describe() {
@@ -114,6 +123,7 @@ pub fn describe() {
     describe_store();
     describe_hub();
     describe_grpc();
+    describe_tls();
 }
 
 fn describe_mqtt() {
@@ -231,5 +241,23 @@ fn describe_grpc() {
     describe_counter!(
         TOKEN_KEYS_FAILURES_TOTAL,
         "Attempts to read the keys of callers' tokens that failed"
+    );
+}
+
+fn describe_tls() {
+    describe_gauge!(
+        TLS_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS,
+        Unit::Seconds,
+        "When our certificate expires, since 1970: of grpc, which callers see, or of mqtt, which \
+         the broker sees"
+    );
+    describe_counter!(TLS_RELOADS_TOTAL, "Certificates that were replaced and are used since");
+    describe_counter!(
+        TLS_RELOAD_FAILURES_TOTAL,
+        "Certificates that were replaced by what can't be used, so that the old ones stay"
+    );
+    describe_counter!(
+        GRPC_HANDSHAKES_FAILED_TOTAL,
+        "TLS handshakes of gRPC callers that failed, by reason"
     );
 }

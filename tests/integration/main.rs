@@ -25,6 +25,7 @@ mod redrive;
 mod refusals;
 mod refused_rows;
 mod restore;
+mod security;
 mod serve;
 mod status;
 mod store;

@@ -165,7 +165,8 @@ fn an_attempt_from_outside_is_denied_and_one_at_nothing_has_failed() {
     assert_eq!(outside.site, Some(id(SITE)), "those of the patient's site are to hear of it");
     let nobody = ward.told_of(Role::Clinician, only("south"), pause(9));
     assert_eq!((nobody.outcome, &*nobody.reason), (Outcome::Failed, "PATIENT_NOT_FOUND"));
-    assert_eq!((nobody.site, nobody.details.patients), (Some(id("south")), vec![patient(9)]));
+    let told = "else what is missing in the record of a site would tell who is at another";
+    assert_eq!((nobody.site, nobody.details.patients), (None, vec![patient(9)]), "{told}");
 
     let not_found = |sites| Access {
         principal: Some(principal(Role::Viewer, sites)),

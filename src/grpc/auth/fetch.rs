@@ -6,7 +6,6 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,14 +14,13 @@ use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, CONNECTION, HOST};
 use hyper::{Request, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::{InvalidDnsNameError, ServerName};
 
 use super::keys::{InvalidKeys, KeySet};
+use crate::tls::{self, Load as _};
 
 /// A call that waits for keys must still be answered in its own time.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -64,24 +62,15 @@ pub enum SourceError {
         #[source]
         source: InvalidKeys,
     },
-    /// The authorities can't be read.
-    #[error("can't read the authorities in {}", path.display())]
+    /// Whom to trust can't be known.
+    #[error("no authority can be asked to vouch for {url}; see auth.jwks_ca_file")]
     Authorities {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        #[source]
-        source: rustls::pki_types::pem::Error,
-    },
-    /// Nobody is trusted.
-    #[error("no authority is trusted to vouch for {url}; set auth.jwks_ca_file")]
-    NoAuthorities {
         /// The address.
         url: String,
+        /// Why not.
+        #[source]
+        source: tls::Error,
     },
-    /// An authority is none.
-    #[error("an authority can't be used")]
-    Authority(#[source] rustls::Error),
     /// The address names no server.
     #[error("{url} names no server")]
     Address {
@@ -198,7 +187,7 @@ impl Server {
         let tls = is_https.then(|| {
             let name = ServerName::try_from(host.clone())
                 .map_err(|source| SourceError::Name { url: url.to_owned(), source })?;
-            Ok((TlsConnector::from(Arc::new(trusting(url, authorities)?)), name))
+            Ok((trusting(url, authorities)?, name))
         });
         Ok(Self { uri, host, port, tls: tls.transpose()? })
     }
@@ -248,39 +237,23 @@ impl Server {
 }
 
 /// TLS to a server whom these authorities vouch for.
-fn trusting(url: &str, authorities: Option<&PathBuf>) -> Result<ClientConfig, SourceError> {
-    let mut roots = RootCertStore::empty();
-    match authorities {
-        Some(path) => {
-            let failed = |source| SourceError::Authorities { path: path.clone(), source };
-            for authority in CertificateDer::pem_file_iter(path).map_err(failed)? {
-                roots.add(authority.map_err(failed)?).map_err(SourceError::Authority)?;
-            }
-        }
-        // Some of a system's authorities may be odd; the others do.
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    if roots.is_empty() {
-        return Err(SourceError::NoAuthorities { url: url.to_owned() });
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let versions =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = versions.expect("the provider has ciphers for the default versions");
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+fn trusting(url: &str, authorities: Option<&PathBuf>) -> Result<TlsConnector, SourceError> {
+    let files = tls::client::Files { ca: authorities.cloned(), pair: None, protocols: &[] };
+    let failed = |source| SourceError::Authorities { url: url.to_owned(), source };
+    files.load().map(|loaded| TlsConnector::from(loaded.config)).map_err(failed)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use rcgen::{CertifiedKey, generate_simple_self_signed};
-    use rustls::ServerConfig;
-    use rustls::pki_types::PrivateKeyDer;
     use tempfile::NamedTempFile;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
     use tokio_rustls::TlsAcceptor;
+    use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+    use tokio_rustls::rustls::{self, ServerConfig};
 
     use super::*;
 
@@ -387,10 +360,11 @@ mod tests {
     fn authorities_that_are_none_are_found_out_at_once() {
         let url = || "https://id.example/keys".to_owned();
         let nowhere = at(url(), Some("/nowhere/ca.pem".into())).err().expect("no file");
-        assert_eq!(nowhere.to_string(), "can't read the authorities in /nowhere/ca.pem");
+        let told = format!("{:#}", anyhow::Error::new(nowhere));
+        assert!(told.contains("/nowhere/ca.pem"), "{told}");
         let empty = NamedTempFile::new().expect("a file");
         let nobody = at(url(), Some(empty.path().to_owned())).err().expect("nobody in it");
-        assert!(matches!(nobody, SourceError::NoAuthorities { .. }), "{nobody}");
+        assert!(matches!(nobody, SourceError::Authorities { .. }), "{nobody}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use tonic::{Request, Status};
 use super::attempts::Attempt;
 use super::{Expiry, Gate};
 use crate::engine::audit::Method;
+use crate::grpc::incoming::Peer;
 
 /// A service behind the gate.
 #[derive(Clone)]
@@ -61,7 +62,8 @@ where
 impl Gate {
     /// Lets a request in with its caller, or says why not, once that is on record. Cancel safe.
     async fn admit(&self, request: &mut http::Request<Body>) -> Result<(), Status> {
-        match self.known.caller(request.headers()).await {
+        let shown = request.extensions().get::<Peer>().and_then(|peer| peer.certificate.clone());
+        match self.known.caller(request.headers(), shown.as_deref()).await {
             Ok(caller) => {
                 let extensions = request.extensions_mut();
                 if let Some(until) = caller.until {

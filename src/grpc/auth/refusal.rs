@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tonic::{Code, Status};
 
+use super::certificate;
 use crate::grpc::status::{retry_later, with_reason};
 
 /// Why a call was not let in.
@@ -38,6 +39,12 @@ pub(in crate::grpc) enum Refused {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// There is nothing else to know the caller by.
+    #[error("a certificate is needed, of who may call")]
+    CertificateMissing,
+    /// The one that was shown lets nobody in.
+    #[error(transparent)]
+    Certificate(#[from] certificate::Refused),
     /// Nobody's token can be checked.
     #[error("tokens can't be checked now, because their keys could not be read; try again later")]
     KeysUnavailable,
@@ -66,6 +73,10 @@ impl Refused {
             Self::TokenIssuer => "TOKEN_ISSUER",
             Self::TokenAudience => "TOKEN_AUDIENCE",
             Self::TokenClaims { .. } => "TOKEN_CLAIMS",
+            Self::CertificateMissing => "CERTIFICATE_MISSING",
+            Self::Certificate(certificate::Refused::Expired) => "CERTIFICATE_EXPIRED",
+            Self::Certificate(certificate::Refused::NotListed) => "CERTIFICATE_NOT_LISTED",
+            Self::Certificate(certificate::Refused::Ambiguous) => "CERTIFICATE_AMBIGUOUS",
             Self::KeysUnavailable => "KEYS_UNAVAILABLE",
             Self::OriginNotAllowed => "ORIGIN_NOT_ALLOWED",
             Self::TooManyCalls { .. } => "TOO_MANY_CALLS",

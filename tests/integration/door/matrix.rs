@@ -85,7 +85,7 @@ impl Matrix {
             (true, _) => row.other,
         };
         assert!(expected.contains(&code), "{case}: {code:?}, not {expected:?}");
-        self.known.insert(subject, (method, role, outcomes(code, whose)));
+        self.known.insert(subject, (method, role, outcomes(method, code, whose)));
         answer
     }
 
@@ -161,14 +161,22 @@ impl Matrix {
 }
 
 /// How an attempt that was answered so may stand on record. What is refused as if it were not there
-/// is told as the attempt that it is, where it is known whose things it was about.
-fn outcomes(code: Code, whose: &str) -> &'static [&'static str] {
+/// is told as the attempt that it is.
+fn outcomes(method: Method, code: Code, whose: &str) -> &'static [&'static str] {
     match (code, whose) {
         (Code::Ok, _) => &["done", "opened"],
         (Code::PermissionDenied, _) => &["denied"],
-        (Code::NotFound, FAR) => &["denied", "failed"],
+        (Code::NotFound, FAR) if !names_it_beside(method) => &["denied"],
+        // A site is outside of the caller's whether or not there is one.
+        (Code::NotFound, _) => &["denied", "failed"],
         _ => &["failed"],
     }
+}
+
+/// Whether what a call is about may stand in the words of its event only: the number of an erasure,
+/// what takes a device's place, where a patient goes.
+fn names_it_beside(method: Method) -> bool {
+    matches!(method, Method::GetErasure | Method::ReplaceDevice | Method::TransferPatient)
 }
 
 /// What an answer tells, without what it was asked about.

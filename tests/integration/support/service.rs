@@ -60,6 +60,19 @@ impl Service {
         Self { process, environment, under, options: Vec::new(), log_before: 0, dir }
     }
 
+    /// Starts it with a configuration of the test's, without waiting. What of it stands in the
+    /// service's directory is relative to that.
+    pub(crate) fn launch_configured(
+        configuration: &str,
+        environment: Vec<(&'static str, String)>,
+    ) -> Self {
+        let dir = TempDir::with_prefix("pulseward-").expect("temporary directory");
+        std::fs::write(dir.path().join("pulseward.toml"), configuration).expect("written");
+        let process = spawn(dir.path(), &environment, &[], &[]);
+        let (under, options) = (Vec::new(), Vec::new());
+        Self { process, environment, under, options, log_before: 0, dir }
+    }
+
     /// Where its HTTP server listens in this run.
     pub(crate) async fn http(&self) -> SocketAddr {
         self.listener("http").await

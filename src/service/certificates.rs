@@ -1,0 +1,61 @@
+//! The certificates of both doors, each with its keeper.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Error, settings};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::readiness::Readiness;
+use crate::tls::{self, Keeper};
+use crate::{grpc, mqtt};
+
+/// What keeps them current, as far as there are any.
+pub(super) struct Certificates {
+    broker: Option<Keeper<tls::client::Files>>,
+    callers: Option<Keeper<tls::server::Files>>,
+}
+
+impl Certificates {
+    /// Reads them, and sets them in the settings of who uses them.
+    pub(super) fn open(
+        config: &Config,
+        clock: &Arc<dyn Clock>,
+        readiness: &Readiness,
+        mqtt: &mut mqtt::Settings,
+        grpc: &mut grpc::Settings,
+    ) -> Result<Self, Error> {
+        let mut certificates = Self { broker: None, callers: None };
+        if let Some((files, server_name)) = settings::mqtt_tls(&config.mqtt)? {
+            let part = readiness.register("mqtt certificates");
+            let (keeper, files) =
+                Keeper::open("mqtt", files, Arc::clone(clock), part).map_err(Error::MqttTls)?;
+            mqtt.tls = Some(mqtt::Tls { files, server_name });
+            certificates.broker = Some(keeper);
+        }
+        if let Some(files) = settings::grpc_tls(&config.grpc) {
+            let part = readiness.register("grpc certificates");
+            let (keeper, current) =
+                Keeper::open("grpc", files, Arc::clone(clock), part).map_err(Error::GrpcTls)?;
+            grpc.tls = Some(current);
+            certificates.callers = Some(keeper);
+        }
+        Ok(certificates)
+    }
+
+    /// Keeps them until `stop`.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        let broker = async {
+            if let Some(keeper) = self.broker {
+                keeper.run(stop.clone()).await;
+            }
+        };
+        let callers = async {
+            if let Some(keeper) = self.callers {
+                keeper.run(stop.clone()).await;
+            }
+        };
+        tokio::join!(broker, callers, stop.cancelled());
+    }
+}
