@@ -5,7 +5,8 @@
 //! outputs, byte for byte (V3). Time is the input's receipt. An input goes through, in order:
 //! `decode` (bytes into readings, or reasons why not), `admit` (device into patient at the
 //! measured time, numbers, clocks, ranges), `rules` (what the readings mean) and `alerts` (what
-//! became of the alarm conditions); a command goes to `registry`, and `audit` tells of it.
+//! became of the alarm conditions); a command goes to `registry`, unless `requests` knows it for a
+//! repeat, and `audit` tells of it.
 //!
 //! Before an input applies, `timers` due by then fire, each at its own deadline.
 //!
@@ -31,6 +32,7 @@ pub mod projection;
 pub mod query;
 mod redrive;
 mod registry;
+pub mod requests;
 pub mod restore;
 mod rules;
 pub mod snapshot;
@@ -83,7 +85,7 @@ fn dispatch(
     outputs: &mut Vec<Output>,
 ) -> Option<Reply> {
     match event {
-        Event::Tick => {}
+        Event::Tick => state.requests.expire(now),
         Event::Started { last_alive } => ingest::started(state, *last_alive, now, outputs),
         Event::Link(link) => ingest::link(state, *link, now, outputs),
         Event::Intake(intake) => ingest::intake(state, *intake, now),
@@ -99,16 +101,22 @@ fn dispatch(
     None
 }
 
-/// A command, with the event that tells of it.
+/// A command, with the event that tells of it; or the answer that it got before.
 fn carry_out(
     state: &mut State,
     command: &Command,
     now: Timestamp,
     outputs: &mut Vec<Output>,
 ) -> Reply {
+    if let Some(recalled) = requests::recall(state, command, now) {
+        return audit::tell_again(state, command, recalled, now, outputs);
+    }
     let asked = audit::ask(state, command, now, outputs);
     let reply = registry::execute(state, command, now, outputs);
-    audit::tell(state, command, asked, &reply, now, outputs);
+    let concerned = audit::tell(state, command, asked, &reply, now, outputs);
+    if let Ok(done) = &reply {
+        requests::remember(state, command, done, concerned, now);
+    }
     reply
 }
 

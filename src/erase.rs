@@ -24,6 +24,7 @@ use crate::clock::Timestamp;
 use crate::grpc_client::{self, Connection, Service};
 use crate::proto::v1;
 use crate::proto::v1::registry_service_client::RegistryServiceClient;
+use crate::repeat;
 use crate::vitals::PatientId;
 
 /// The service itself ends a call after 30 s.
@@ -202,13 +203,16 @@ impl Desk {
         patient: &PatientId,
         added_before: Option<Timestamp>,
     ) -> Result<v1::Erasure, Error> {
-        let request = v1::ErasePatientRequest {
-            patient_id: patient.to_string(),
-            confirm_patient_id: patient.to_string(),
-            added_before: added_before.map(crate::grpc::wire_timestamp),
-            request_id: String::new(),
-        };
-        let answer = self.registry.erase_patient(request).await;
+        let answer = repeat::until_answered(async |request_id| {
+            let request = v1::ErasePatientRequest {
+                patient_id: patient.to_string(),
+                confirm_patient_id: patient.to_string(),
+                added_before: added_before.map(crate::grpc::wire_timestamp),
+                request_id,
+            };
+            self.registry.erase_patient(request).await
+        })
+        .await;
         let answer = answer.map_err(|status| Error::Refused {
             action: format!("erasing {patient}"),
             status: Box::new(status),

@@ -83,6 +83,7 @@ pub mod profile_file;
 pub mod proto;
 pub mod readiness;
 pub mod rejected_admin;
+mod repeat;
 pub mod restore;
 pub mod service;
 pub mod store;

@@ -152,7 +152,7 @@ fn audit(task: &audit_admin::Task) -> anyhow::Result<ExitCode> {
     with_config(&task.config, |config| {
         let store = service::store_settings(&config)?;
         let mut out = std::io::stdout();
-        let verified = audit_admin::run(&store, &task.heads, &mut out);
+        let verified = audit_admin::run(&store, task, &mut out);
         match runtime()?.block_on(verified) {
             // Who has read enough and closed the pipe is not an error.
             Err(audit_admin::Error::Print(it)) if it.kind() == ErrorKind::BrokenPipe => Ok(()),

@@ -19,6 +19,7 @@ use crate::profile_file::{self, summary};
 use crate::proto::v1;
 use crate::proto::v1::profile_owner::{Everyone, Owner};
 use crate::proto::v1::profile_service_client::ProfileServiceClient;
+use crate::repeat;
 use crate::vitals::{PatientId, SiteId};
 
 /// A call that is answered only once it is durable may wait for a slow disk.
@@ -153,13 +154,16 @@ pub async fn put(task: &Put) -> Result<String, Error> {
         text.push_str("nothing was put\n");
         return Ok(text);
     }
-    let request = v1::PutProfileRequest {
-        owner: Some(owner),
-        profile: Some(grpc::wire_profile(&profile)),
-        etag: before.etag,
-        ..v1::PutProfileRequest::default()
-    };
-    let put = profiles.put_profile(request).await;
+    let put = repeat::until_answered(async |request_id| {
+        let request = v1::PutProfileRequest {
+            owner: Some(owner.clone()),
+            profile: Some(grpc::wire_profile(&profile)),
+            etag: before.etag.clone(),
+            request_id,
+        };
+        profiles.put_profile(request).await
+    })
+    .await;
     let put = put.map_err(|status| refused("putting the profile", &status))?.into_inner();
     writeln!(text, "version {} is in force", put.version).expect("a string takes any text");
     Ok(text)

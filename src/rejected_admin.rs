@@ -17,6 +17,7 @@ use crate::grpc_client::{self, Connection, Service};
 use crate::position::MessageId;
 use crate::proto::v1;
 use crate::proto::v1::ingest_service_client::IngestServiceClient;
+use crate::repeat;
 use crate::vitals::{DeviceId, SiteId};
 
 /// The service itself ends a call after 30 s; what it took in goes on being carried out.
@@ -185,11 +186,12 @@ pub async fn redrive(task: &Redrive, out: &mut impl Write) -> Result<Summary, Er
     let bar = bar(ids.len());
     let mut summary = Summary::default();
     for chunk in ids.chunks(REDRIVEN_AT_ONCE) {
-        let request = v1::RedriveRejectedMessagesRequest {
-            message_ids: chunk.to_vec(),
-            ..v1::RedriveRejectedMessagesRequest::default()
-        };
-        let answer = client.redrive_rejected_messages(request).await;
+        let answer = repeat::until_answered(async |request_id| {
+            let message_ids = chunk.to_vec();
+            let request = v1::RedriveRejectedMessagesRequest { message_ids, request_id };
+            client.redrive_rejected_messages(request).await
+        })
+        .await;
         let answer = answer.map_err(|status| refused("sending messages through", status))?;
         let answer = answer.into_inner();
         bar.suspend(|| tell(chunk, &answer, out))?;

@@ -168,7 +168,7 @@ impl Ward {
         let subject = "anna".to_owned();
         let principal = Principal { subject, role: Role::Admin, sites: Sites::All };
         let origin = Origin { peer: "test".to_owned(), salt: [7; 16] };
-        let event = Event::Command(Box::new(Command { principal, action, origin }));
+        let event = Event::Command(Box::new(Command { principal, action, origin, request: None }));
         let input = Input { received_at: self.began, event };
         let reply = engine::apply(&mut self.state, &input, &mut Vec::new());
         reply.expect("commands are answered").expect("accepted");

@@ -72,7 +72,7 @@ impl Traffic {
         let principal =
             Principal { subject: "anna".to_owned(), role: Role::Admin, sites: Sites::All };
         let origin = Origin { peer: "test".to_owned(), salt: [7; 16] };
-        let event = Event::Command(Box::new(Command { principal, action, origin }));
+        let event = Event::Command(Box::new(Command { principal, action, origin, request: None }));
         let input = Input { received_at: self.began, event };
         let reply = pulseward::engine::apply(&mut self.state, &input, &mut Vec::new());
         reply.expect("commands are answered").expect("accepted");

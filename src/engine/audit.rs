@@ -29,6 +29,7 @@ pub use self::method::Method;
 use super::admit::Device;
 use super::input::{Command, Principal, Role, Sites};
 use super::output::{BindingRow, Done, Output, Refusal, Reply};
+use super::requests::{Concerned, Recalled};
 use super::state::State;
 use crate::clock::Timestamp;
 use crate::vitals::{DeviceId, PatientId, SiteId};
@@ -42,6 +43,10 @@ pub const TEXT_BYTES_MAX: usize = 512;
 const SUBJECT_BYTES_MAX: usize = 256;
 /// Bytes of a peer's address, or of a reason.
 const NAME_BYTES_MAX: usize = 128;
+
+/// The reason of what was carried out before, under the same request id: it got the first answer and
+/// changed nothing.
+pub const REPEATED: &str = "REPEATED";
 
 /// Where a call came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +100,15 @@ struct Draft<'a> {
     reason: String,
 }
 
+impl<'a> Draft<'a> {
+    fn of(command: &'a Command, about: About, place: Place, ended: (Outcome, String)) -> Self {
+        let (outcome, reason) = ended;
+        let (principal, origin) = (Some(&command.principal), &command.origin);
+        let method = Method::of(&command.action);
+        Self { principal, origin, method, about, place, outcome, reason }
+    }
+}
+
 /// Where those are whom a call is about.
 #[derive(Default)]
 struct Place {
@@ -127,14 +141,36 @@ pub(super) fn tell(
     reply: &Reply,
     now: Timestamp,
     outputs: &mut Vec<Output>,
-) {
+) -> Concerned {
     let Asked { mut about, place, outputs: begun } = asked;
     about::complete(state, &mut about, reply, &outputs[begun..]);
-    let (outcome, reason) = outcome_of(reply);
-    let method = Method::of(&command.action);
-    let (principal, origin) = (Some(&command.principal), &command.origin);
-    let draft = Draft { principal, origin, method, about, place, outcome, reason };
-    seal(state, draft, now, outputs);
+    let site = place.site.as_ref().and_then(|site| state.site_key(site.as_str()));
+    let concerned = Concerned { patients: about.patients.clone(), site };
+    seal(state, Draft::of(command, about, place, outcome_of(reply)), now, outputs);
+    concerned
+}
+
+/// Tells of a command that was carried out before, and gives its answer. Of a patient who was erased
+/// since nothing is told again.
+pub(super) fn tell_again(
+    state: &mut State,
+    command: &Command,
+    recalled: Recalled,
+    now: Timestamp,
+    outputs: &mut Vec<Output>,
+) -> Reply {
+    let Recalled { reply, patients, is_erased } = recalled;
+    let mut about = About::default();
+    if !is_erased {
+        about = about::of(state, &command.action);
+        about.patients.extend(patients);
+    }
+    let place = locate(state, &mut about, Some(&command.principal), now);
+    about::complete(state, &mut about, &reply, &[]);
+    let (outcome, reason) = outcome_of(&reply);
+    let reason = if reply.is_ok() { REPEATED.to_owned() } else { reason };
+    seal(state, Draft::of(command, about, place, (outcome, reason)), now, outputs);
+    reply
 }
 
 /// Tells of a command that is refused unread: nothing of its content is looked at.
@@ -145,11 +181,8 @@ pub(super) fn tell_unread(
     outputs: &mut Vec<Output>,
 ) {
     let (about, place) = (About::default(), Place::default());
-    let (outcome, reason) = outcome_of(&Err(Refusal::Poisoned));
-    let method = Method::of(&command.action);
-    let (principal, origin) = (Some(&command.principal), &command.origin);
-    let draft = Draft { principal, origin, method, about, place, outcome, reason };
-    seal(state, draft, now, outputs);
+    let ended = outcome_of(&Err(Refusal::Poisoned));
+    seal(state, Draft::of(command, about, place, ended), now, outputs);
 }
 
 /// Tells of another call; answers with the event's number.

@@ -4,11 +4,14 @@
 //! in the journal as it arrived (a publish with its raw payload), so that a replay, also by a
 //! newer engine, sees what this one saw.
 
+mod request;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+pub use self::request::{InvalidRequestId, Repeatable, RequestId};
 use super::alerts::{Alert, AlertId};
 use super::audit::{Access, Head, Origin};
 use super::output::RejectReason;
@@ -197,6 +200,8 @@ pub struct Command {
     pub action: Action,
     /// Where it came from.
     pub origin: Origin,
+    /// What tells it again should it be repeated, if the caller wants that.
+    pub request: Option<Repeatable>,
 }
 
 /// A verified caller.
@@ -286,6 +291,9 @@ pub enum Action {
         patient: PatientId,
         /// What.
         eligibility: Eligibility,
+        /// What was said before, if the caller says: another one's change is not overwritten
+        /// unseen.
+        expected: Option<Eligibility>,
     },
     /// Puts another device in the place of a patient's.
     ReplaceDevice(Replacement),
@@ -399,6 +407,8 @@ pub enum AlertAction {
     Assign {
         /// Who; `None` for nobody.
         assignee: Option<String>,
+        /// As it was seen, if the caller says: it is not taken from whom it was given to since.
+        revision: Option<u32>,
     },
     /// Adds a note.
     AddNote {

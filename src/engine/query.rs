@@ -7,12 +7,14 @@
 mod lookups;
 
 pub use self::lookups::{Bindings, BindingsQuestion, Found, RegistryQuestion};
-use super::input::{Principal, Role};
+use super::input::{Principal, Repeatable, Role};
 use super::output::{Done, IntakeCounts, Refusal, Reply};
 use super::registry;
+use super::requests;
 use super::state::State;
 use super::status;
 use crate::clock::Timestamp;
+use crate::position::MessageId;
 use crate::vitals::{DeviceEvent, DeviceId, SiteId};
 
 /// Spans of missing numbers that a report lists at most.
@@ -34,6 +36,8 @@ pub enum Question {
     DeviceReport(DeviceId),
     /// What the registry holds.
     Registry(RegistryQuestion),
+    /// Whether a message was sent through before by the same request, and what that was answered.
+    Redriven(Repeatable, MessageId),
 }
 
 /// What is known of a device's intake.
@@ -95,6 +99,10 @@ pub fn answer(state: &State, query: &Query) -> Reply {
             .map(|report| Done::DeviceReport(Box::new(report))),
         Question::Registry(question) => lookups::answer(state, &query.principal, question)
             .map(|found| Done::Found(Box::new(found))),
+        Question::Redriven(request, message) => {
+            requests::recall_part(state, &query.principal, request, *message)
+                .map(|done| Done::Found(Box::new(Found::Redriven(done.map(Box::new)))))
+        }
     }
 }
 

@@ -6,9 +6,12 @@
 //! name that does not exist.
 
 mod erasure;
+mod permission;
 mod wearing;
 
 use std::collections::BTreeSet;
+
+pub(super) use self::permission::permit;
 
 use super::admit::{Device, by_hand};
 use super::alerts::work;
@@ -36,47 +39,38 @@ pub(super) fn execute(
     outputs: &mut Vec<Output>,
 ) -> Reply {
     let caller = &command.principal;
+    permit(caller, &command.action)?;
     let change = match &command.action {
         Action::CreateSite { site, display_name, time_zone } => {
-            allow(caller, "create sites", &[Role::Admin])?;
             if caller.sites != Sites::All {
                 return Err(not_found("site", site.as_str()));
             }
             create_site(state, site, display_name, time_zone, now)
         }
         Action::CreatePatient { patient, site } => {
-            allow(caller, "create patients", &[Role::Admin, Role::DeviceAdmin])?;
             let site = find_site(state, caller, site)?;
             create_patient(state, patient, site, now, outputs)
         }
         Action::CreateDevice { device, site } => {
-            allow(caller, "create devices", &[Role::Admin, Role::DeviceAdmin])?;
             let site = find_site(state, caller, site)?;
             create_device(state, device, site, now)
         }
-        Action::BindDevice(binding) => {
-            allow(caller, "bind devices", &[Role::Admin, Role::DeviceAdmin])?;
-            wearing::bind(state, caller, binding, now, outputs)
-        }
+        Action::BindDevice(binding) => wearing::bind(state, caller, binding, now, outputs),
         Action::UnbindDevice { device, at } => {
-            allow(caller, "unbind devices", &[Role::Admin, Role::DeviceAdmin])?;
             wearing::unbind(state, caller, device, *at, now, outputs)
         }
         Action::ReplaceDevice(replacement) => {
-            allow(caller, "replace devices", &[Role::Admin, Role::DeviceAdmin])?;
             return wearing::replace(state, caller, replacement, now, outputs);
         }
         Action::TransferPatient { patient, site } => {
-            allow(caller, "transfer patients", &[Role::Admin, Role::DeviceAdmin])?;
             wearing::transfer(state, caller, patient, site, now, outputs)
         }
-        Action::UpdatePatient { patient, eligibility } => {
-            let roles = [Role::Admin, Role::DeviceAdmin, Role::Clinician];
-            allow(caller, "update patients", &roles)?;
-            update_patient(state, caller, patient, *eligibility, now, outputs)
+        Action::UpdatePatient { patient, eligibility, expected } => {
+            let key = find_patient(state, caller, patient)?;
+            check_eligibility(state.patient(key).row.eligibility, *expected)?;
+            update_patient(state, key, *eligibility, now, outputs)
         }
         Action::PausePatient { patient, until, reason } => {
-            allow(caller, "pause patients", &[Role::Admin, Role::Clinician])?;
             let key = find_patient(state, caller, patient)?;
             let actor = (caller.subject.as_str(), reason.as_deref());
             work::pause_patient(state, key, *until, actor, now, outputs)
@@ -85,16 +79,13 @@ pub(super) fn execute(
             return work::execute(state, caller, *alert, action, now, outputs);
         }
         Action::Redrive(redrive) => {
-            allow(caller, "send refused messages again", &[Role::Admin, Role::DeviceAdmin])?;
             return redrive::execute(state, caller, redrive, now, outputs);
         }
         Action::RecordReadings { patient, readings } => {
-            allow(caller, "record readings", &[Role::Admin, Role::Clinician])?;
             let key = find_patient(state, caller, patient)?;
             return by_hand::record(state, key, readings, now, outputs);
         }
         Action::ErasePatient { patient, added_before } => {
-            allow(caller, "erase patients", &[Role::Admin])?;
             return erasure::erase(state, caller, patient, *added_before, now, outputs);
         }
         Action::PutProfile { owner, profile, expected_version } => {
@@ -250,15 +241,23 @@ fn create_device(
     Ok(RegistryChange::Device(row))
 }
 
+fn check_eligibility(held: Eligibility, expected: Option<Eligibility>) -> Result<(), Refusal> {
+    if expected.is_none_or(|expected| expected == held) {
+        return Ok(());
+    }
+    Err(Refusal::Aborted {
+        reason: "PATIENT_CHANGED",
+        description: "the patient was updated since; look at them and update them again".to_owned(),
+    })
+}
+
 fn update_patient(
     state: &mut State,
-    caller: &Principal,
-    patient: &PatientId,
+    key: PatientKey,
     eligibility: Eligibility,
     now: Timestamp,
     outputs: &mut Vec<Output>,
 ) -> Result<RegistryChange, Refusal> {
-    let key = find_patient(state, caller, patient)?;
     state.with_patient(key, now, outputs, |patient, cx| {
         patient.row.eligibility = eligibility;
         score::review_eligibility(patient, cx);
@@ -274,21 +273,14 @@ fn authorised_scope(
 ) -> Result<Scope, Refusal> {
     match owner {
         ProfileOwner::Default => {
-            allow(caller, "put the default profile", &[Role::Admin])?;
             if caller.sites != Sites::All {
                 let action = "put the default profile without authority over all sites";
                 return Err(Refusal::PermissionDenied { role: caller.role, action });
             }
             Ok(Scope::Default)
         }
-        ProfileOwner::Site(site) => {
-            allow(caller, "put site profiles", &[Role::Admin])?;
-            find_site(state, caller, site).map(Scope::Site)
-        }
-        ProfileOwner::Patient(patient) => {
-            allow(caller, "put patient profiles", &[Role::Admin, Role::Clinician])?;
-            find_patient(state, caller, patient).map(Scope::Patient)
-        }
+        ProfileOwner::Site(site) => find_site(state, caller, site).map(Scope::Site),
+        ProfileOwner::Patient(patient) => find_patient(state, caller, patient).map(Scope::Patient),
     }
 }
 

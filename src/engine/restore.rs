@@ -16,8 +16,9 @@
 //! **What can't be rebuilt** begins anew: breaches that were pending, levels that were clearing,
 //! histories of trends and baselines, late readings that were being folded, alerts held back in a
 //! flood, what devices said of themselves (the broker keeps their last status), how far their
-//! clocks are off, the time until an alert is passed on, which alerts ended last, and which readings
-//! that had been refused for what they are a redrive has admitted.
+//! clocks are off, the time until an alert is passed on, which alerts ended last, who
+//! acknowledged an alert (its events say so in the store), which requests were carried out under
+//! which ids, and which readings that had been refused for what they are a redrive has admitted.
 
 mod alerts;
 

@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::admit::Device;
 use super::input::Schedule;
 use super::patient::Patient;
+use super::requests::Requests;
+use super::requests::kept::Kept;
 use super::state::{General, Site, State};
 use super::table::Table;
 
@@ -33,13 +35,15 @@ pub enum Kind {
     Patient = b'P',
     /// A device, with bindings and numbers.
     Device = b'D',
+    /// A request that was carried out.
+    Request = b'R',
 }
 
 impl Kind {
     /// The kind of this byte.
     #[must_use]
     pub fn from_byte(byte: u8) -> Option<Self> {
-        [Self::General, Self::Site, Self::Patient, Self::Device]
+        [Self::General, Self::Site, Self::Patient, Self::Device, Self::Request]
             .into_iter()
             .find(|kind| *kind as u8 == byte)
     }
@@ -67,6 +71,7 @@ enum Row {
     Site(Arc<Site>),
     Patient(Arc<Patient>),
     Device(Arc<Device>),
+    Request(Arc<Option<Kept>>),
 }
 
 impl Captured {
@@ -78,6 +83,7 @@ impl Captured {
             Row::Site(row) => (Kind::Site, encode(Kind::Site, &**row)),
             Row::Patient(row) => (Kind::Patient, encode(Kind::Patient, &**row)),
             Row::Device(row) => (Kind::Device, encode(Kind::Device, &**row)),
+            Row::Request(row) => (Kind::Request, encode(Kind::Request, &**row)),
         };
         (BlobKey { kind, id: self.id }, bytes)
     }
@@ -94,6 +100,7 @@ impl State {
         self.sites.begin_snapshot();
         self.patients.begin_snapshot();
         self.devices.begin_snapshot();
+        self.requests.begin_snapshot();
         Captured { id: 0, row: Row::General(Box::new(self.general.clone())) }
     }
 
@@ -107,6 +114,8 @@ impl State {
         captured.extend(patients.map(|(id, row)| Captured { id, row: Row::Patient(row) }));
         let devices = self.devices.capture(rows.saturating_sub(captured.len())).into_iter();
         captured.extend(devices.map(|(id, row)| Captured { id, row: Row::Device(row) }));
+        let requests = self.requests.capture(rows.saturating_sub(captured.len())).into_iter();
+        captured.extend(requests.map(|(id, row)| Captured { id, row: Row::Request(row) }));
         captured
     }
 }
@@ -160,6 +169,7 @@ pub struct Restoration {
     sites: Vec<Site>,
     patients: Vec<Patient>,
     devices: Vec<Device>,
+    requests: Vec<Option<Kept>>,
     /// Each schedule once, as in the state that was kept.
     schedules: BTreeSet<Arc<Schedule>>,
 }
@@ -178,6 +188,10 @@ impl Restoration {
                 push(&mut self.devices, key, bytes)?;
                 self.share_schedules();
             }
+            Kind::Request => {
+                push(&mut self.requests, key, bytes)?;
+                self.check_request(key)?;
+            }
         }
         Ok(())
     }
@@ -194,6 +208,13 @@ impl Restoration {
         }
     }
 
+    /// What the one that came last was answered is looked at now, when it can still be told.
+    fn check_request(&self, key: BlobKey) -> Result<(), RestoreError> {
+        let kept = self.requests.last().and_then(Option::as_ref);
+        let checked = kept.map_or(Ok(()), Kept::check);
+        checked.map_err(|source| RestoreError::Body { key, source })
+    }
+
     /// The state, once all blobs are in.
     #[must_use]
     pub fn finish(self) -> State {
@@ -202,6 +223,7 @@ impl Restoration {
             Table::restored(self.sites.into_iter()),
             Table::restored(self.patients.into_iter()),
             Table::restored(self.devices.into_iter()),
+            Requests::restored(Table::restored(self.requests.into_iter())),
             self.schedules,
         )
     }

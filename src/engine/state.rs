@@ -25,6 +25,7 @@ use super::output::{Erased, MonitoringChange, Output, SiteRow};
 use super::patient::Patient;
 use super::profile::{self, Scope, VersionedProfile};
 use super::redrive::Redrives;
+use super::requests::Requests;
 use super::rules::{self, RuleSet};
 use super::table::Table;
 use super::timers::{self, Deadlines, Timers};
@@ -42,6 +43,8 @@ pub struct State {
     pub(super) patients: Table<Patient>,
     /// Devices, by key.
     pub(super) devices: Table<Device>,
+    /// The requests that were carried out, by what their callers call them.
+    pub(super) requests: Requests,
     /// Keys by id. Derived.
     site_ids: Ids,
     /// Keys by id. Derived.
@@ -91,6 +94,8 @@ pub(super) struct General {
     pub(super) redrives: Redrives,
     /// Where the chain of audit events ends.
     pub(super) audit: audit::Head,
+    /// How many requests were remembered, the forgotten included.
+    pub(super) requests: u64,
 }
 
 /// One site.
@@ -113,7 +118,8 @@ struct RuleSets {
 impl Default for State {
     fn default() -> Self {
         let (sites, patients, devices) = (Table::new(), Table::new(), Table::new());
-        Self::restored(General::default(), sites, patients, devices, BTreeSet::new())
+        let requests = Requests::default();
+        Self::restored(General::default(), sites, patients, devices, requests, BTreeSet::new())
     }
 }
 
@@ -124,6 +130,7 @@ impl State {
         sites: Table<Site>,
         patients: Table<Patient>,
         devices: Table<Device>,
+        requests: Requests,
         schedules: BTreeSet<Arc<Schedule>>,
     ) -> Self {
         let site_ids = Ids::of(sites.iter().map(|site| site.row.id.as_str()));
@@ -145,6 +152,7 @@ impl State {
             sites,
             patients,
             devices,
+            requests,
             site_ids,
             patient_ids,
             device_ids,
@@ -177,6 +185,7 @@ impl State {
         self.rule_sets.of_patients.remove(&key);
         let patient = self.patients.get_mut(key.index()).expect("keys name patients");
         *patient = Patient { generation, ..Patient::tombstone(erased) };
+        self.requests.forget(key);
         self.note_alerts(key);
         self.reschedule(key);
     }

@@ -14,6 +14,7 @@ mod poison;
 mod properties;
 mod redrive;
 mod registry;
+mod requests;
 mod restored;
 mod rules;
 mod sequences;
@@ -200,7 +201,7 @@ impl Ward {
     fn command(&mut self, action: Action) -> Reply {
         let principal =
             Principal { subject: "anna".to_owned(), role: Role::Admin, sites: Sites::All };
-        let command = Box::new(Command { principal, action, origin: origin() });
+        let command = Box::new(Command { principal, action, origin: origin(), request: None });
         self.apply(Event::Command(command)).0.expect("a command is answered")
     }
 

@@ -15,6 +15,7 @@ use crate::grpc_client::{Connection, Service};
 use crate::proto::v1;
 use crate::proto::v1::list_bindings_request::Of;
 use crate::proto::v1::registry_service_client::RegistryServiceClient;
+use crate::repeat;
 use crate::vitals::{SiteId, Vital};
 
 /// A call that is answered only once it is durable may wait for a slow disk.
@@ -69,13 +70,16 @@ impl Client {
 
     /// Adds a site, which is shown by its id.
     pub(super) async fn create_site(&self, site: &SiteId, time_zone: &str) -> Result<(), Failure> {
-        let request = v1::CreateSiteRequest {
-            site_id: site.to_string(),
-            display_name: site.to_string(),
-            time_zone: time_zone.to_owned(),
-            ..v1::CreateSiteRequest::default()
-        };
-        self.registry.clone().create_site(request).await?;
+        repeat::until_answered(async |request_id| {
+            let request = v1::CreateSiteRequest {
+                site_id: site.to_string(),
+                display_name: site.to_string(),
+                time_zone: time_zone.to_owned(),
+                request_id,
+            };
+            self.registry.clone().create_site(request).await
+        })
+        .await?;
         Ok(())
     }
 
@@ -112,37 +116,47 @@ impl Client {
     /// Adds an entry's patient.
     pub(super) async fn create_patient(&self, entry: &Entry) -> Result<(), Failure> {
         let Some(patient) = &entry.patient else { return Ok(()) };
-        let request = v1::CreatePatientRequest {
-            patient_id: patient.to_string(),
-            site_id: entry.site.to_string(),
-            ..v1::CreatePatientRequest::default()
-        };
-        self.registry.clone().create_patient(request).await?;
+        repeat::until_answered(async |request_id| {
+            let request = v1::CreatePatientRequest {
+                patient_id: patient.to_string(),
+                site_id: entry.site.to_string(),
+                request_id,
+            };
+            self.registry.clone().create_patient(request).await
+        })
+        .await?;
         Ok(())
     }
 
     /// Adds an entry's device.
     pub(super) async fn create_device(&self, entry: &Entry) -> Result<(), Failure> {
-        let request = v1::CreateDeviceRequest {
-            device_id: entry.device.to_string(),
-            site_id: entry.site.to_string(),
-            ..v1::CreateDeviceRequest::default()
-        };
-        self.registry.clone().create_device(request).await?;
+        repeat::until_answered(async |request_id| {
+            let request = v1::CreateDeviceRequest {
+                device_id: entry.device.to_string(),
+                site_id: entry.site.to_string(),
+                request_id,
+            };
+            self.registry.clone().create_device(request).await
+        })
+        .await?;
         Ok(())
     }
 
     /// Binds an entry's device to its patient; since when.
     pub(super) async fn bind(&self, entry: &Entry) -> Result<Option<Timestamp>, Failure> {
         let Some(patient) = &entry.patient else { return Ok(None) };
-        let request = v1::BindDeviceRequest {
-            device_id: entry.device.to_string(),
-            patient_id: patient.to_string(),
-            from: entry.from.map(grpc::wire_timestamp),
-            schedule: Some(grpc::wire_schedule(&entry.schedule)),
-            ..v1::BindDeviceRequest::default()
-        };
-        let bound = self.registry.clone().bind_device(request).await?.into_inner();
+        let bound = repeat::until_answered(async |request_id| {
+            let request = v1::BindDeviceRequest {
+                device_id: entry.device.to_string(),
+                patient_id: patient.to_string(),
+                from: entry.from.map(grpc::wire_timestamp),
+                schedule: Some(grpc::wire_schedule(&entry.schedule)),
+                request_id,
+            };
+            self.registry.clone().bind_device(request).await
+        })
+        .await?
+        .into_inner();
         Ok(bound.from.and_then(timestamp))
     }
 }

@@ -80,9 +80,10 @@ impl Service {
         &self,
         call: &mut Call,
         action: Result<Action, Vec<Violation>>,
+        request_id: &str,
     ) -> Result<Box<AlertEvent>, Status> {
-        let action = action.map_err(status::invalid)?;
-        match self.desk.carry_out(call, action).await? {
+        let change = convert::Change::of(action, request_id).map_err(status::invalid)?;
+        match self.desk.carry_out(call, change).await? {
             Done::Alert(event) => Ok(event),
             _ => Err(unexpected("alert")),
         }
@@ -120,8 +121,9 @@ impl AlertService for Service {
     ) -> Result<Response<v1::Alert>, Status> {
         self.desk
             .serve(request, async |call, request| {
-                status::leave_empty("request_id", &request.request_id)?;
-                let event = self.work(call, convert::alert_work::acknowledge(&request)).await?;
+                let event = self
+                    .work(call, convert::alert_work::acknowledge(&request), &request.request_id)
+                    .await?;
                 Ok(convert::alerts::alert(&event.alert))
             })
             .await
@@ -133,8 +135,9 @@ impl AlertService for Service {
     ) -> Result<Response<v1::Alert>, Status> {
         self.desk
             .serve(request, async |call, request| {
-                status::leave_empty("request_id", &request.request_id)?;
-                let event = self.work(call, convert::alert_work::pause(&request)).await?;
+                let event = self
+                    .work(call, convert::alert_work::pause(&request), &request.request_id)
+                    .await?;
                 Ok(convert::alerts::alert(&event.alert))
             })
             .await
@@ -146,8 +149,9 @@ impl AlertService for Service {
     ) -> Result<Response<v1::Alert>, Status> {
         self.desk
             .serve(request, async |call, request| {
-                status::leave_empty("request_id", &request.request_id)?;
-                let event = self.work(call, convert::alert_work::reset(&request)).await?;
+                let event = self
+                    .work(call, convert::alert_work::reset(&request), &request.request_id)
+                    .await?;
                 Ok(convert::alerts::alert(&event.alert))
             })
             .await
@@ -159,8 +163,9 @@ impl AlertService for Service {
     ) -> Result<Response<v1::Alert>, Status> {
         self.desk
             .serve(request, async |call, request| {
-                status::leave_empty("request_id", &request.request_id)?;
-                let event = self.work(call, convert::alert_work::assign(&request)).await?;
+                let event = self
+                    .work(call, convert::alert_work::assign(&request), &request.request_id)
+                    .await?;
                 Ok(convert::alerts::alert(&event.alert))
             })
             .await
@@ -172,8 +177,9 @@ impl AlertService for Service {
     ) -> Result<Response<v1::AlertEvent>, Status> {
         self.desk
             .serve(request, async |call, request| {
-                status::leave_empty("request_id", &request.request_id)?;
-                let event = self.work(call, convert::alert_work::add_note(&request)).await?;
+                let event = self
+                    .work(call, convert::alert_work::add_note(&request), &request.request_id)
+                    .await?;
                 Ok(convert::alerts::alert_event(&event))
             })
             .await

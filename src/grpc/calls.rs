@@ -14,9 +14,10 @@ use uuid::Uuid;
 
 use super::auth::{self, Expiry, roles};
 use super::commands::Desk;
+use super::convert::Change;
 use super::status;
 use crate::engine::audit::{About, Access, Method, Origin, Outcome};
-use crate::engine::input::{Action, Command, Principal};
+use crate::engine::input::{Action, Command, Principal, Repeatable};
 use crate::engine::output::{Done, Reply};
 use crate::engine::query::{Query, Question};
 
@@ -41,6 +42,8 @@ pub(super) struct Call {
     is_told: bool,
     /// Until when the caller is known, if not for ever.
     expiry: Option<Expiry>,
+    /// What is to be said of it beside that it was done.
+    pub(super) remark: &'static str,
 }
 
 impl Call {
@@ -50,7 +53,7 @@ impl Call {
         let peer = request.remote_addr().map(|peer| peer.to_string()).unwrap_or_default();
         let (principal, request) = auth::caller(request)?;
         let (about, method) = (request.about(), Q::METHOD);
-        Ok((Self { principal, about, method, peer, is_told: false, expiry }, request))
+        Ok((Self { principal, about, method, peer, is_told: false, expiry, remark: "" }, request))
     }
 
     /// Whether the caller's role may make it.
@@ -64,8 +67,8 @@ impl Call {
     }
 
     /// The command that carries out `action` for the caller.
-    pub(super) fn command(&self, action: Action) -> Command {
-        Command { principal: self.principal.clone(), action, origin: self.origin() }
+    pub(super) fn command(&self, action: Action, request: Option<Repeatable>) -> Command {
+        Command { principal: self.principal.clone(), action, origin: self.origin(), request }
     }
 
     /// What is told of it that no command tells.
@@ -103,7 +106,7 @@ impl Desk {
         };
         if !call.is_told {
             let (outcome, reason) = match &answer {
-                Ok(_) => (Outcome::Done, String::new()),
+                Ok(_) => (Outcome::Done, call.remark.to_owned()),
                 Err(status) => outcome_of(status),
             };
             self.record(call.access(outcome, reason)).await?;
@@ -120,15 +123,16 @@ impl Desk {
         }
     }
 
-    /// The engine's answer to `action`.
-    pub(super) async fn ask(&self, call: &mut Call, action: Action) -> Result<Reply, Status> {
+    /// The engine's answer to `change`.
+    pub(super) async fn ask(&self, call: &mut Call, change: Change) -> Result<Reply, Status> {
         call.is_told = true;
-        self.submit(call.command(action)).await
+        let request = change.request_id.map(|id| Repeatable { id, call: None });
+        self.submit(call.command(change.action, request)).await
     }
 
-    /// What `action` did.
-    pub(super) async fn carry_out(&self, call: &mut Call, action: Action) -> Result<Done, Status> {
-        self.ask(call, action).await?.map_err(status::refused)
+    /// What `change` did.
+    pub(super) async fn carry_out(&self, call: &mut Call, change: Change) -> Result<Done, Status> {
+        self.ask(call, change).await?.map_err(status::refused)
     }
 
     /// The engine's answer to `question`.

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::engine::input::{Action, InvalidRequestId, RequestId};
 use crate::engine::profile::Violation;
 use crate::vitals::{InvalidId, Quantity, Vital};
 
@@ -23,6 +24,42 @@ pub(super) mod readings;
 pub(super) mod registry;
 pub(super) mod rejected;
 pub(super) mod reports;
+
+/// A change, as a caller asks for it.
+#[derive(Debug)]
+pub(super) struct Change {
+    /// What.
+    pub(super) action: Action,
+    /// What tells it again should it be repeated, if the caller gave it an id.
+    pub(super) request_id: Option<RequestId>,
+}
+
+impl Change {
+    /// A change under the id that came with it; or what is wrong with it, the id included.
+    pub(super) fn of(
+        action: Result<Action, Vec<Violation>>,
+        request_id: &str,
+    ) -> Result<Self, Vec<Violation>> {
+        let (action, request_id) = with_request_id(action, request_id)?;
+        Ok(Self { action, request_id })
+    }
+}
+
+/// What was converted, with the id of its request; or all that is wrong.
+pub(super) fn with_request_id<T>(
+    converted: Result<T, Vec<Violation>>,
+    request_id: &str,
+) -> Result<(T, Option<RequestId>), Vec<Violation>> {
+    let mut wrong = Violations::default();
+    let request_id = wrong.request_id(request_id);
+    match converted {
+        Ok(converted) => wrong.finish(|| Some((converted, request_id?))),
+        Err(mut violations) => {
+            violations.append(&mut wrong.0);
+            Err(violations)
+        }
+    }
+}
 
 /// What is wrong with a request, collected field by field. Each method returns the converted field,
 /// or `None` after having noted what is wrong with it.
@@ -53,6 +90,17 @@ impl Violations {
             return self.refuse(field, "required");
         }
         text.parse().map_err(|invalid: InvalidId| self.add(field, invalid.to_string())).ok()
+    }
+
+    /// The outer `None`: wrong; the inner one: empty, which means none.
+    fn request_id(&mut self, text: &str) -> Option<Option<RequestId>> {
+        if text.is_empty() {
+            return Some(None);
+        }
+        match text.parse() {
+            Ok(id) => Some(Some(id)),
+            Err(invalid) => self.refuse("request_id", InvalidRequestId::to_string(&invalid)),
+        }
     }
 
     fn text(&mut self, field: &str, text: &str, bytes_max: usize) -> Option<String> {

@@ -14,10 +14,12 @@ use tonic::{Request, Response, Status};
 
 use super::calls::Call;
 use super::commands::{Commands, Desk, unexpected};
-use super::convert::{rejected as convert, reports};
+use super::convert::{rejected as convert, reports, with_request_id};
 use super::status;
-use crate::engine::input::{Action, Principal, Publish, Redrive, Role, Sites};
+use crate::engine::audit::REPEATED;
+use crate::engine::input::{Action, Principal, Publish, Redrive, Repeatable, Role, Sites};
 use crate::engine::output::{Done, RedrivenMessage, Refusal, Reject};
+use crate::engine::query::{Found, Question};
 use crate::position::MessageId;
 use crate::proto::v1;
 use crate::proto::v1::ingest_service_server::IngestService;
@@ -40,21 +42,26 @@ impl Service {
 
     /// Sends one message through, or says why not. Each is a command and told as one, beside the
     /// call for all of them, some of which may never have become commands.
-    async fn redrive(&self, call: &Call, id: MessageId) -> Result<Outcome, Status> {
+    async fn redrive(
+        &self,
+        call: &Call,
+        request: Option<&Repeatable>,
+        id: MessageId,
+    ) -> Result<Outcome, Status> {
         let letter = match self.history.dead_letter(id, call.principal.sites.clone()).await {
             Ok(letter) => letter,
             Err(HistoryError::UnknownMessage) => return Ok(Outcome::Skipped(Skip::not_found())),
             Err(error) => return Err(status::no_history(error, &id.to_string())),
         };
+        if let Some(done) = self.before(call, request, id).await? {
+            return sent(letter.message, done, true);
+        }
         let (action, message) = match opened(letter) {
             Ok(opened) => opened,
             Err(skip) => return Ok(Outcome::Skipped(skip)),
         };
-        match self.desk.submit(call.command(action)).await? {
-            Ok(Done::Redriven { told, refusals }) => {
-                Ok(Outcome::Sent(Box::new(Sent { message, told, refusals })))
-            }
-            Ok(_) => Err(unexpected("redrive")),
+        match self.desk.submit(call.command(action, request.cloned())).await? {
+            Ok(done) => sent(message, done, false),
             Err(Refusal::FailedPrecondition { reason, description }) => {
                 Ok(Outcome::Skipped(Skip { reason, detail: description }))
             }
@@ -65,6 +72,34 @@ impl Service {
             }
             Err(refusal) => Err(status::refused(refusal)),
         }
+    }
+
+    /// What the same request has done with a message before: by now the store may say that it was
+    /// sent through, or hold it no longer, and the caller is to get the same answer.
+    async fn before(
+        &self,
+        call: &Call,
+        request: Option<&Repeatable>,
+        id: MessageId,
+    ) -> Result<Option<Done>, Status> {
+        let Some(request) = request else { return Ok(None) };
+        match self.desk.look_up(call, Question::Redriven(request.clone(), id)).await? {
+            Done::Found(found) => match *found {
+                Found::Redriven(done) => Ok(done.map(|done| *done)),
+                _ => Err(unexpected("redrive")),
+            },
+            _ => Err(unexpected("redrive")),
+        }
+    }
+}
+
+fn sent(mut message: RejectedMessage, done: Done, is_repeated: bool) -> Result<Outcome, Status> {
+    message.payload = None;
+    match done {
+        Done::Redriven { told, refusals } => {
+            Ok(Outcome::Sent(Box::new(Sent { message, told, refusals, is_repeated })))
+        }
+        _ => Err(unexpected("redrive")),
     }
 }
 
@@ -79,6 +114,8 @@ struct Sent {
     message: RejectedMessage,
     told: RedrivenMessage,
     refusals: Vec<Reject>,
+    /// By an earlier attempt of the same request.
+    is_repeated: bool,
 }
 
 /// Why a message was not sent through: for programs, and for people.
@@ -98,6 +135,10 @@ impl Skip {
 }
 
 impl Outcome {
+    const fn is_repeated(&self) -> bool {
+        matches!(self, Self::Sent(sent) if sent.is_repeated)
+    }
+
     /// As a caller who may see `sites` is told it.
     fn add_to(
         self,
@@ -107,7 +148,7 @@ impl Outcome {
     ) {
         match self {
             Self::Sent(sent) => {
-                let Sent { message, told, refusals } = *sent;
+                let Sent { message, told, refusals, .. } = *sent;
                 answer.accepted = answer.accepted.saturating_add(told.accepted);
                 answer.duplicate = answer.duplicate.saturating_add(told.duplicate);
                 if !refusals.is_empty() {
@@ -189,21 +230,23 @@ impl IngestService for Service {
     ) -> Result<Response<v1::RedriveRejectedMessagesResponse>, Status> {
         self.desk
             .serve(request, async |call, request| {
-                status::leave_empty("request_id", &request.request_id)?;
                 check_role(&call.principal)?;
-                let ids = convert::message_ids(&request).map_err(status::invalid)?;
-                let sent = stream::iter(ids)
-                    .map(async |id| self.redrive(call, id).await.map(|outcome| (id, outcome)));
-                let answer = sent
-                    .buffered(REDRIVES_AT_ONCE)
-                    .try_fold(
-                        v1::RedriveRejectedMessagesResponse::default(),
-                        async |mut answer, (id, outcome)| {
-                            outcome.add_to(id, &call.principal.sites, &mut answer);
-                            Ok(answer)
-                        },
-                    )
-                    .await?;
+                let ids = convert::message_ids(&request);
+                let asked = with_request_id(ids, &request.request_id).map_err(status::invalid)?;
+                let (ids, request_id) = asked;
+                let request = request_id.map(|id| Repeatable::of_several(id, &ids));
+                let request = request.as_ref();
+                let sent = stream::iter(ids).map(async |id| {
+                    self.redrive(call, request, id).await.map(|outcome| (id, outcome))
+                });
+                let outcomes: Vec<_> = sent.buffered(REDRIVES_AT_ONCE).try_collect().await?;
+                if outcomes.iter().all(|(_, outcome)| outcome.is_repeated()) {
+                    call.remark = REPEATED;
+                }
+                let mut answer = v1::RedriveRejectedMessagesResponse::default();
+                for (id, outcome) in outcomes {
+                    outcome.add_to(id, &call.principal.sites, &mut answer);
+                }
                 Ok(answer)
             })
             .await

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::commands::{Commands, Desk, unexpected};
-use super::convert::profiles as convert;
+use super::convert::{Change, profiles as convert};
 use super::status;
 use crate::engine::output::{Done, RegistryChange};
 use crate::proto::v1::profile_service_server::ProfileService;
@@ -30,9 +30,9 @@ impl ProfileService for Service {
     ) -> Result<Response<ProfileVersion>, Status> {
         self.desk
             .serve(request, async |call, request| {
-                status::leave_empty("request_id", &request.request_id)?;
-                let action = convert::put_profile(&request).map_err(status::invalid)?;
-                let reply = self.desk.ask(call, action).await?;
+                let change = Change::of(convert::put_profile(&request), &request.request_id)
+                    .map_err(status::invalid)?;
+                let reply = self.desk.ask(call, change).await?;
                 let done = reply.map_err(|refusal| {
                     status::refused(convert::in_paths_of_the_request(refusal, &request))
                 })?;

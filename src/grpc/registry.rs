@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 
 use super::calls::Call;
 use super::commands::{Commands, Desk, unexpected};
-use super::convert::{erasures, lookups, registry as convert};
+use super::convert::{Change, erasures, lookups, registry as convert};
 use super::status;
 use crate::engine::input::Role;
 use crate::engine::output::{Done, Refusal, RegistryChange};
@@ -45,9 +45,9 @@ impl RegistryService for Service {
     ) -> Result<Response<v1::Site>, Status> {
         self.desk
             .serve(request, async |call, request| {
-                status::leave_empty("request_id", &request.request_id)?;
-                let action = convert::create_site(&request).map_err(status::invalid)?;
-                let done = self.desk.carry_out(call, action).await?;
+                let change = Change::of(convert::create_site(&request), &request.request_id)
+                    .map_err(status::invalid)?;
+                let done = self.desk.carry_out(call, change).await?;
                 match done {
                     Done::Registry { change: RegistryChange::Site(row), .. } => {
                         Ok(convert::site(row))
@@ -135,9 +135,9 @@ impl RegistryService for Service {
     ) -> Result<Response<v1::Patient>, Status> {
         self.desk
             .serve(request, async |call, request| {
-                status::leave_empty("request_id", &request.request_id)?;
-                let action = convert::create_patient(&request).map_err(status::invalid)?;
-                let done = self.desk.carry_out(call, action).await?;
+                let change = Change::of(convert::create_patient(&request), &request.request_id)
+                    .map_err(status::invalid)?;
+                let done = self.desk.carry_out(call, change).await?;
                 patient(&done)
             })
             .await
@@ -149,9 +149,9 @@ impl RegistryService for Service {
     ) -> Result<Response<v1::Patient>, Status> {
         self.desk
             .serve(request, async |call, request| {
-                status::leave_empty("request_id", &request.request_id)?;
-                let action = convert::update_patient(&request).map_err(status::invalid)?;
-                let done = self.desk.carry_out(call, action).await?;
+                let change = Change::of(convert::update_patient(&request), &request.request_id)
+                    .map_err(status::invalid)?;
+                let done = self.desk.carry_out(call, change).await?;
                 patient(&done)
             })
             .await
@@ -163,9 +163,9 @@ impl RegistryService for Service {
     ) -> Result<Response<v1::Patient>, Status> {
         self.desk
             .serve(request, async |call, request| {
-                status::leave_empty("request_id", &request.request_id)?;
-                let action = convert::transfer_patient(&request).map_err(status::invalid)?;
-                let done = self.desk.carry_out(call, action).await?;
+                let change = Change::of(convert::transfer_patient(&request), &request.request_id)
+                    .map_err(status::invalid)?;
+                let done = self.desk.carry_out(call, change).await?;
                 patient(&done)
             })
             .await
@@ -177,9 +177,9 @@ impl RegistryService for Service {
     ) -> Result<Response<v1::Patient>, Status> {
         self.desk
             .serve(request, async |call, request| {
-                status::leave_empty("request_id", &request.request_id)?;
-                let action = convert::pause_patient(&request).map_err(status::invalid)?;
-                let done = self.desk.carry_out(call, action).await?;
+                let change = Change::of(convert::pause_patient(&request), &request.request_id)
+                    .map_err(status::invalid)?;
+                let done = self.desk.carry_out(call, change).await?;
                 patient(&done)
             })
             .await
@@ -191,9 +191,9 @@ impl RegistryService for Service {
     ) -> Result<Response<v1::Device>, Status> {
         self.desk
             .serve(request, async |call, request| {
-                status::leave_empty("request_id", &request.request_id)?;
-                let action = convert::create_device(&request).map_err(status::invalid)?;
-                let done = self.desk.carry_out(call, action).await?;
+                let change = Change::of(convert::create_device(&request), &request.request_id)
+                    .map_err(status::invalid)?;
+                let done = self.desk.carry_out(call, change).await?;
                 match &done {
                     Done::Registry { change: RegistryChange::Device(row), .. } => {
                         Ok(convert::device(row, request.site_id))
@@ -210,9 +210,9 @@ impl RegistryService for Service {
     ) -> Result<Response<v1::Binding>, Status> {
         self.desk
             .serve(request, async |call, request| {
-                status::leave_empty("request_id", &request.request_id)?;
-                let action = convert::bind_device(&request).map_err(status::invalid)?;
-                let done = self.desk.carry_out(call, action).await?;
+                let change = Change::of(convert::bind_device(&request), &request.request_id)
+                    .map_err(status::invalid)?;
+                let done = self.desk.carry_out(call, change).await?;
                 binding(&done, request.device_id)
             })
             .await
@@ -224,9 +224,9 @@ impl RegistryService for Service {
     ) -> Result<Response<v1::Binding>, Status> {
         self.desk
             .serve(request, async |call, request| {
-                status::leave_empty("request_id", &request.request_id)?;
-                let action = convert::unbind_device(&request).map_err(status::invalid)?;
-                let done = self.desk.carry_out(call, action).await?;
+                let change = Change::of(convert::unbind_device(&request), &request.request_id)
+                    .map_err(status::invalid)?;
+                let done = self.desk.carry_out(call, change).await?;
                 binding(&done, request.device_id)
             })
             .await
@@ -238,9 +238,9 @@ impl RegistryService for Service {
     ) -> Result<Response<v1::ReplaceDeviceResponse>, Status> {
         self.desk
             .serve(request, async |call, request| {
-                status::leave_empty("request_id", &request.request_id)?;
-                let action = convert::replace_device(&request).map_err(status::invalid)?;
-                match self.desk.carry_out(call, action).await? {
+                let change = Change::of(convert::replace_device(&request), &request.request_id)
+                    .map_err(status::invalid)?;
+                match self.desk.carry_out(call, change).await? {
                     Done::Replaced { ended, began, patient } => {
                         let (device, new_device) = (request.device_id, request.new_device_id);
                         Ok(v1::ReplaceDeviceResponse {
@@ -260,9 +260,9 @@ impl RegistryService for Service {
     ) -> Result<Response<v1::Erasure>, Status> {
         self.desk
             .serve(request, async |call, request| {
-                status::leave_empty("request_id", &request.request_id)?;
-                let action = erasures::erase_patient(&request).map_err(status::invalid)?;
-                match self.desk.carry_out(call, action).await? {
+                let change = Change::of(erasures::erase_patient(&request), &request.request_id)
+                    .map_err(status::invalid)?;
+                match self.desk.carry_out(call, change).await? {
                     Done::Erased(erased) => Ok(erasures::begun(&erased)),
                     _ => Err(unexpected("erasure")),
                 }

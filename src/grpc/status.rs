@@ -51,6 +51,10 @@ fn those_that_fit(violations: Vec<Violation>) -> impl Iterator<Item = Violation>
 pub(super) fn refused(refusal: Refusal) -> Status {
     let (message, reason) = (refusal.to_string(), refusal.reason());
     let (code, id) = match refusal {
+        Refusal::AlertAcknowledged { by, at, revision } => {
+            let told = [("by", by), ("at", at.to_string()), ("etag", revision.to_string())];
+            return with_reason(Code::FailedPrecondition, &reason, message, &told);
+        }
         Refusal::InvalidArgument(violations) => return invalid(violations),
         Refusal::NotFound { id, .. } => (Code::NotFound, Some(id)),
         Refusal::AlreadyExists { id, .. } => (Code::AlreadyExists, Some(id)),
@@ -59,6 +63,7 @@ pub(super) fn refused(refusal: Refusal) -> Status {
         Refusal::Poisoned => (Code::Internal, None),
         Refusal::JournalFull => (Code::Unavailable, None),
         Refusal::PermissionDenied { .. } => (Code::PermissionDenied, None),
+        Refusal::RequestReused { id } => (Code::AlreadyExists, Some(id)),
     };
     let metadata: Vec<_> = id.map(|id| ("id", id)).into_iter().collect();
     with_reason(code, &reason, message, &metadata)
@@ -113,11 +118,6 @@ pub(super) fn not_served(what: &str) -> Status {
     with_reason(Code::Unimplemented, "NOT_SERVED", message, &[])
 }
 
-/// Refuses a field that this version does not heed, rather than ignoring what the caller relies on.
-pub(super) fn leave_empty(field: &str, content: &str) -> Result<(), Status> {
-    if content.is_empty() { Ok(()) } else { Err(not_served(field)) }
-}
-
 /// The caller did nothing wrong, or only too much of it, and may try again after that time.
 pub(super) fn retry_later(
     code: Code,
@@ -158,6 +158,7 @@ pub(super) fn with_reason(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Timestamp;
     use crate::engine::input::Role;
 
     fn check(status: &Status, code: Code, reason: &str) {
@@ -192,6 +193,12 @@ mod tests {
                 Code::PermissionDenied,
                 "ROLE_NOT_ALLOWED",
             ),
+            (
+                Refusal::AlertAcknowledged { by: id(), at: Timestamp::EPOCH, revision: 2 },
+                Code::FailedPrecondition,
+                "ALERT_ACKNOWLEDGED",
+            ),
+            (Refusal::RequestReused { id: id() }, Code::AlreadyExists, "REQUEST_ID_REUSED"),
             (Refusal::Poisoned, Code::Internal, "POISONED"),
             (Refusal::JournalFull, Code::Unavailable, "JOURNAL_FULL"),
             (Refusal::InvalidArgument(Vec::new()), Code::InvalidArgument, "INVALID_FIELDS"),

@@ -12,6 +12,7 @@ mod erasure;
 mod fakes;
 mod life;
 mod lookups;
+mod malformed;
 mod reports;
 pub(in crate::grpc) mod tokens;
 mod trends;
@@ -25,7 +26,7 @@ use tonic_types::StatusExt;
 use self::fakes::{Door, open};
 use super::Closed;
 use crate::clock::Timestamp;
-use crate::engine::input::{Action, NewBinding, ProfileOwner, Role, Schedule, Sites};
+use crate::engine::input::{Action, NewBinding, ProfileOwner, Repeatable, Role, Schedule, Sites};
 use crate::engine::output::{
     BindingRow, DeviceRow, Done, PatientRow, ProfileRow, Quality, Refusal, RegistryChange, SiteRow,
 };
@@ -343,14 +344,29 @@ async fn an_answer_of_the_wrong_kind_is_an_internal_error() {
 }
 
 #[tokio::test]
-async fn what_is_not_served_yet_is_refused_and_not_ignored() {
+async fn the_id_of_a_request_goes_with_its_command() {
     let door = open().await;
+    door.commands.answer(Ok(Ok(done(site_row()))));
     let request = v1::CreateSiteRequest { request_id: "r-1".into(), ..create_site() };
-    let status = door.registry().create_site(request).await.expect_err("not served");
-    check(&status, Code::Unimplemented, "NOT_SERVED");
-    let request = v1::PutProfileRequest { request_id: "r-1".into(), ..put_off("x") };
-    let status = door.profiles().put_profile(request).await.expect_err("not served");
-    assert!(status.message().contains("request_id"), "{status}");
+    door.registry().create_site(request).await.expect("created");
+    let request = door.commands.seen()[0].request.clone();
+    let id = "r-1".parse().expect("an id");
+    assert_eq!(request, Some(Repeatable { id, call: None }));
+    door.close().await;
+}
+
+#[tokio::test]
+async fn an_id_that_is_none_is_named_with_all_else_that_is_wrong() {
+    let door = open().await;
+    for wrong in ["two words", "nul\0", &"x".repeat(65)] {
+        let request = v1::CreateSiteRequest { request_id: wrong.into(), ..Default::default() };
+        let status = door.registry().create_site(request).await.expect_err("wrong");
+        assert_eq!(fields(&status).last().map(String::as_str), Some("request_id"), "{wrong:?}");
+        let request = v1::PutProfileRequest { request_id: wrong.into(), ..put_off("x") };
+        let status = door.profiles().put_profile(request).await.expect_err("wrong");
+        check(&status, Code::InvalidArgument, "INVALID_FIELDS");
+        assert_eq!(fields(&status), ["request_id"]);
+    }
     assert_eq!(door.commands.seen(), []);
     door.close().await;
 }

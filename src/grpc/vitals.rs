@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::commands::{Commands, Desk, unexpected};
-use super::convert::{buckets, readings};
+use super::convert::{Change, buckets, readings};
 use super::status;
 use crate::clock::{Clock, SystemClock};
 use crate::engine::output::Done;
@@ -94,9 +94,9 @@ impl VitalsService for Service {
     ) -> Result<Response<RecordReadingsResponse>, Status> {
         self.desk
             .serve(request, async |call, request| {
-                status::leave_empty("request_id", &request.request_id)?;
-                let action = readings::record(&request).map_err(status::invalid)?;
-                match self.desk.carry_out(call, action).await? {
+                let change = Change::of(readings::record(&request), &request.request_id)
+                    .map_err(status::invalid)?;
+                match self.desk.carry_out(call, change).await? {
                     Done::Recorded { accepted, duplicate, rejected } => {
                         let rejected = rejected.into_iter().map(readings::rejected).collect();
                         let answer = RecordReadingsResponse { accepted, duplicate, rejected };

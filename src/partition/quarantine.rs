@@ -325,7 +325,12 @@ mod tests {
         let principal =
             Principal { subject: "anna".to_owned(), role: Role::Admin, sites: Sites::All };
         let origin = Origin { peer: String::new(), salt: [0; 16] };
-        Event::Command(Box::new(Command { principal, action: Action::Redrive(redrive), origin }))
+        Event::Command(Box::new(Command {
+            principal,
+            action: Action::Redrive(redrive),
+            origin,
+            request: None,
+        }))
     }
 
     #[test]

@@ -153,7 +153,12 @@ mod tests {
             display_name: String::new(),
             time_zone: "UTC".to_owned(),
         };
-        Command { principal, action, origin: Origin { peer: String::new(), salt: [0; 16] } }
+        Command {
+            principal,
+            action,
+            origin: Origin { peer: String::new(), salt: [0; 16] },
+            request: None,
+        }
     }
 
     /// Opens the journal, runs a partition on it while `work` goes on, and ends it.

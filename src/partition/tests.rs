@@ -54,7 +54,12 @@ fn create_site(subject: &str) -> Command {
         display_name: String::new(),
         time_zone: "UTC".to_owned(),
     };
-    Command { principal, action, origin: Origin { peer: String::new(), salt: [0; 16] } }
+    Command {
+        principal,
+        action,
+        origin: Origin { peer: String::new(), salt: [0; 16] },
+        request: None,
+    }
 }
 
 /// A data directory, on which runs follow each other.

@@ -387,7 +387,8 @@ impl Story {
         let principal =
             Principal { subject: "anna".to_owned(), role: Role::Admin, sites: Sites::All };
         let origin = Origin { peer: "test".to_owned(), salt: [7; 16] };
-        let command = Event::Command(Box::new(Command { principal, action, origin }));
+        let command =
+            Event::Command(Box::new(Command { principal, action, origin, request: None }));
         self.apply(command).expect("a command is answered").map(drop)
     }
 

@@ -82,11 +82,20 @@ async fn check_verification(house: &mut House) {
     assert!(told.contains("partition 0 is broken: event 5 was changed"), "{told}");
     execute(house, "UPDATE audit_events SET subject = 'anonymous' WHERE number = 5").await;
     assert!(verify(house, &["--head", &head]).status.success());
+    let kept = house.service.dir().join("heads").display().to_string();
+    for _ in 0..2 {
+        assert!(verify(house, &["--heads", &kept]).status.success());
+    }
+    let heads = std::fs::read_to_string(&kept).expect("written");
+    assert_eq!(heads, format!("{head}\n"), "once, because nothing has happened since");
     let last = head.split(':').nth(1).expect("a number");
     execute(house, &format!("DELETE FROM audit_events WHERE number = {last}")).await;
     assert!(verify(house, &[]).status.success(), "nobody can know without the head");
     let output = verify(house, &["--head", &head]);
     assert!(text(&output.stderr).contains("events were deleted"), "{output:?}");
+    let output = verify(house, &["--heads", &kept]);
+    assert!(text(&output.stderr).contains("events were deleted"), "{output:?}");
+    assert_eq!(std::fs::read_to_string(&kept).expect("there"), heads, "and nothing was added");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

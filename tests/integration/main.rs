@@ -24,6 +24,7 @@ mod postgres_away;
 mod redrive;
 mod refusals;
 mod refused_rows;
+mod requests;
 mod restore;
 mod security;
 mod serve;

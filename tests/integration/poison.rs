@@ -95,8 +95,11 @@ impl Line {
         let principal =
             Principal { subject: "anna".to_owned(), role: Role::Admin, sites: Sites::All };
         let origin = Origin { peer: "test".to_owned(), salt: [7; 16] };
-        let reply =
-            self.commands.submit(Command { principal, action, origin }).await.expect("runs");
+        let reply = self
+            .commands
+            .submit(Command { principal, action, origin, request: None })
+            .await
+            .expect("runs");
         reply.expect("carried out");
     }
 

@@ -3,6 +3,7 @@
 
 mod aggregates;
 mod audit;
+mod audit_proof;
 mod away;
 mod cutter;
 mod documented;

@@ -2,6 +2,7 @@
 //!
 //! Each helper owns what it started and ends it when dropped, also when the test panics.
 
+pub(crate) mod desk;
 pub(crate) mod device;
 pub(crate) mod house;
 pub(crate) mod http;

@@ -185,7 +185,7 @@ impl Ward {
         let principal =
             Principal { subject: "anna".to_owned(), role: Role::Admin, sites: Sites::All };
         let origin = Origin { peer: "test".to_owned(), salt: [7; 16] };
-        let event = Event::Command(Box::new(Command { principal, action, origin }));
+        let event = Event::Command(Box::new(Command { principal, action, origin, request: None }));
         let input = Input { received_at: self.now, event };
         let reply = engine::apply(&mut self.state, &input, &mut Vec::new());
         reply.expect("commands are answered").expect("accepted");

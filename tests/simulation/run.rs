@@ -1,13 +1,24 @@
 //! One run: the ward's inputs through the engines, under the checkers' eyes.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
-use pulseward::engine::output::Output;
+use pulseward::clock::Timestamp;
+use pulseward::engine::alerts::Trigger;
+use pulseward::engine::audit::REPEATED;
+use pulseward::engine::input::{Command, Event, Input, Sites};
+use pulseward::engine::output::{Done, Output, Reply};
+use pulseward::engine::requests::KEPT_FOR;
 
 use crate::checks::{Checks, Seen, Violation, events};
 use crate::engines::Engines;
 use crate::random::Random;
-use crate::ward::{MINUTE, Plan, Step, Ward, patient_id};
+use crate::ward::{MINUTE, Plan, Step, Told, Ward, patient_id};
+
+/// Requests that may come again.
+const REPEATED_MAX: usize = 64;
+/// After so many of a thousand inputs one does.
+const REPEATS_PER_MILLE: i64 = 20;
 
 /// What a run came to.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +66,7 @@ struct Run {
     engines: Engines,
     checks: Checks,
     digest: Digest,
+    repeats: Repeats,
     traced: Option<u64>,
     outputs: Vec<Output>,
 }
@@ -68,6 +80,7 @@ impl Run {
             engines: Engines::new(Random::new(!plan.seed)),
             checks: Checks::default(),
             digest: Digest::default(),
+            repeats: Repeats::new(Random::new(plan.seed.rotate_left(32))),
             traced: number_from("TRACE"),
             outputs: Vec::new(),
         }
@@ -83,7 +96,28 @@ impl Run {
         if let Some((devices, site)) = &self.checks.registry.moved {
             self.ward.moved(devices, *site);
         }
-        Ok(())
+        self.repeats.remember(&step.input, reply.as_ref());
+        self.repeat(step)
+    }
+
+    /// Somebody asks once more, who has not heard the answer.
+    fn repeat(&mut self, step: &Step) -> Result<(), Violation> {
+        let Some((input, first)) = self.repeats.draw(step.input.received_at) else { return Ok(()) };
+        self.outputs.clear();
+        let reply = self.engines.apply(&input, &mut self.outputs)?;
+        self.digest.take(&self.outputs);
+        let is_first = matches!(&reply, Some(Ok(done)) if *done == first);
+        let told = self.outputs.split_last();
+        let Some((Output::Audit(event), fired)) = told.filter(|_| is_first) else {
+            return Err(unequal(&input, reply.as_ref(), &first, &self.outputs));
+        };
+        if event.reason != REPEATED || fired.iter().any(is_of_a_command) {
+            return Err(unequal(&input, reply.as_ref(), &first, &self.outputs));
+        }
+        // What was due by then would have come with any other input too.
+        let tick = Input { received_at: input.received_at, event: Event::Tick };
+        let tick = Step { input: tick, told: Told::Nothing };
+        self.checks.check(&tick, fired, None, self.engines.state())
     }
 
     fn trace(&self, step: &Step) {
@@ -123,6 +157,54 @@ impl Drop for Run {
         if std::thread::panicking() {
             eprintln!("panicked after input {}.\n{}", self.checks.seen.inputs, self.again());
         }
+    }
+}
+
+fn unequal(input: &Input, reply: Option<&Reply>, first: &Done, outputs: &[Output]) -> Violation {
+    let detail = format!("{input:?} was answered {reply:?} and not {first:?}, with {outputs:?}");
+    Violation::new("a repeated request changes nothing", detail)
+}
+
+/// Whether an output tells of what somebody asked for.
+fn is_of_a_command(output: &Output) -> bool {
+    match output {
+        Output::Alert(event) => event.trigger == Trigger::Request,
+        Output::Registry(_) | Output::Audit(_) | Output::Reading(_) | Output::Redriven(_) => true,
+        _ => false,
+    }
+}
+
+/// What was asked for and carried out last.
+struct Repeats {
+    last: VecDeque<(Command, Timestamp, Done)>,
+    random: Random,
+}
+
+impl Repeats {
+    fn new(random: Random) -> Self {
+        Self { last: VecDeque::new(), random }
+    }
+
+    /// Takes note of what was carried out for who may see everything, wherever it moves.
+    fn remember(&mut self, input: &Input, reply: Option<&Reply>) {
+        let (Event::Command(command), Some(Ok(done))) = (&input.event, reply) else { return };
+        if command.principal.sites != Sites::All {
+            return;
+        }
+        if self.last.len() == REPEATED_MAX {
+            self.last.pop_front();
+        }
+        self.last.push_back((Command::clone(command), input.received_at, done.clone()));
+    }
+
+    /// One of them, asked again now, and its answer; mostly none.
+    fn draw(&mut self, now: Timestamp) -> Option<(Input, Done)> {
+        if self.last.is_empty() || !self.random.per_mille(REPEATS_PER_MILLE) {
+            return None;
+        }
+        let (command, at, done) = &self.last[self.random.index(self.last.len())];
+        let input = Input { received_at: now, event: Event::Command(Box::new(command.clone())) };
+        (now.since(*at) < KEPT_FOR).then(|| (input, done.clone()))
     }
 }
 

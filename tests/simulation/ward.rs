@@ -159,6 +159,8 @@ pub(crate) struct Ward {
     /// Messages that are held up, by number.
     held_up: BTreeMap<u64, broker::Message>,
     random: Random,
+    /// Commands that were asked for.
+    asked: u64,
     is_over: bool,
 }
 
@@ -180,6 +182,7 @@ impl Ward {
             broker: Broker::default(),
             held_up: BTreeMap::new(),
             random,
+            asked: 0,
             is_over: false,
         };
         ward.begin();

@@ -23,6 +23,10 @@ pub(in crate::engine) struct Open {
     pub(super) highest: Priority,
     /// When it is passed on next, if nobody takes note of it before.
     pub(in crate::engine) passed_on_at: Option<Attentive>,
+    /// Who acknowledged it last, and when; `None` if nobody did, or in a state that was lost.
+    pub(super) acknowledged: Option<Box<(String, Timestamp)>>,
+    /// The revision in which it was given to somebody last.
+    pub(super) assigned_in: u32,
 }
 
 /// Whom an alert is about.
@@ -127,6 +131,8 @@ impl Open {
             highest: standing.priority,
             alert: alert(subject, policy, standing, onset, occurrence, moment.now, false),
             passed_on_at: None,
+            acknowledged: None,
+            assigned_in: 0,
         };
         open.alert.signal = paused_until.map_or(Signal::On, |until| Signal::Paused { until });
         open.arm(policy.escalations, moment);
@@ -143,7 +149,14 @@ impl Open {
         escalations: &[Escalation],
         moment: Moment,
     ) -> (Self, Phase) {
-        let mut open = Self { highest: highest.max(alert.priority), alert, passed_on_at: None };
+        let mut open = Self {
+            highest: highest.max(alert.priority),
+            passed_on_at: None,
+            acknowledged: None,
+            // It may have been in any that was seen.
+            assigned_in: alert.revision,
+            alert,
+        };
         let loses = is_lost && open.alert.condition == Condition::Active;
         if loses {
             open.alert.condition = Condition::Indeterminate;
@@ -228,10 +241,17 @@ impl Open {
     }
 
     /// A clinician has taken note.
-    pub(in crate::engine) fn acknowledge(&mut self) {
+    pub(in crate::engine) fn acknowledge(&mut self, by: &str, now: Timestamp) {
         self.alert.signal = Signal::Acknowledged;
+        self.acknowledged = Some(Box::new((by.to_owned(), now)));
         self.passed_on_at = None;
         self.bump();
+    }
+
+    /// Somebody takes care of it from now on, or nobody.
+    pub(in crate::engine) fn assign(&mut self, assignee: Option<&str>) {
+        self.alert.assignee = assignee.map(str::to_owned);
+        self.assigned_in = self.bump();
     }
 
     /// The signal is off until `until`.

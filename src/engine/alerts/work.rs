@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::life::Open;
 use super::{Alert, AlertEvent, AlertId, Condition, Phase, Signal, Trigger};
 use crate::clock::Timestamp;
-use crate::engine::input::{AlertAction, Principal, Role, Sites};
+use crate::engine::input::{AlertAction, Principal, Sites};
 use crate::engine::monitoring;
 use crate::engine::output::{Done, Output, Refusal, RegistryChange, Reply};
 use crate::engine::profile::Violation;
@@ -55,9 +55,6 @@ pub(in crate::engine) fn execute(
     now: Timestamp,
     outputs: &mut Vec<Output>,
 ) -> Reply {
-    if !matches!(caller.role, Role::Clinician | Role::Admin) {
-        return Err(Refusal::PermissionDenied { role: caller.role, action: "work on alerts" });
-    }
     let place = find(state, caller, id)?;
     let paused_until = match place {
         Place::Patient(key, _) => state.patient(key).row.paused_until,
@@ -71,7 +68,7 @@ pub(in crate::engine) fn execute(
         Place::Service(index) => &mut state.general.alerts[index],
     };
     let before = open.alert.priority;
-    let (phase, note) = step(open, action, paused_until, now)?;
+    let (phase, note) = step(open, action, &caller.subject, paused_until, now)?;
     let alert = open.alert.clone();
     let is_over = alert.is_over();
     let event = AlertEvent {
@@ -198,6 +195,7 @@ fn refuse(reason: &'static str, description: &str) -> Refusal {
 fn step(
     open: &mut Open,
     action: &AlertAction,
+    caller: &str,
     paused_until: Option<Timestamp>,
     now: Timestamp,
 ) -> Result<(Option<Phase>, Option<String>), Refusal> {
@@ -209,9 +207,9 @@ fn step(
                 return Err(refuse("ALERT_ENDED", "the condition has ended; reset the signal"));
             }
             if open.alert.signal == Signal::Acknowledged {
-                return Ok((None, note.clone()));
+                return acknowledged(open, caller).map(|()| (None, note.clone()));
             }
-            open.acknowledge();
+            open.acknowledge(caller, now);
             Ok((Some(Phase::Acknowledge), note.clone()))
         }
         AlertAction::Pause { revision, duration, note } => {
@@ -238,12 +236,14 @@ fn step(
             open.close(now);
             Ok((Some(Phase::Reset), None))
         }
-        AlertAction::Assign { assignee } => {
+        AlertAction::Assign { assignee, revision } => {
             if open.alert.assignee == *assignee {
                 return Ok((None, None));
             }
-            open.alert.assignee.clone_from(assignee);
-            open.bump();
+            if let Some(revision) = revision {
+                check_assigned(open, *revision)?;
+            }
+            open.assign(assignee.as_deref());
             Ok((Some(Phase::Update), None))
         }
         AlertAction::AddNote { note } => {
@@ -253,11 +253,43 @@ fn step(
     }
 }
 
-/// Whether the caller has seen the alert at the priority it has.
-fn check_seen(alert: &Alert, revision: u32) -> Result<(), Refusal> {
+/// Who acknowledges again is told that it stands; whoever else is told who was first, because the
+/// work is theirs, and so is its note.
+fn acknowledged(open: &Open, caller: &str) -> Result<(), Refusal> {
+    match open.acknowledged.as_deref() {
+        Some((by, at)) if by != caller => Err(Refusal::AlertAcknowledged {
+            by: by.clone(),
+            at: *at,
+            revision: open.alert.revision,
+        }),
+        // Of a state that was lost it is not known who it was.
+        _ => Ok(()),
+    }
+}
+
+/// Nobody takes an alert from whom it was given to since they looked.
+fn check_assigned(open: &Open, revision: u32) -> Result<(), Refusal> {
+    check_known(&open.alert, revision)?;
+    if revision >= open.assigned_in {
+        return Ok(());
+    }
+    let to = open.alert.assignee.as_deref().unwrap_or("nobody");
+    Err(Refusal::Aborted {
+        reason: "ALERT_REASSIGNED",
+        description: format!("the alert was given to {to} since; look at it again"),
+    })
+}
+
+fn check_known(alert: &Alert, revision: u32) -> Result<(), Refusal> {
     if revision > alert.revision {
         return Err(refuse("ETAG_UNKNOWN", "the alert never had this etag; read it again"));
     }
+    Ok(())
+}
+
+/// Whether the caller has seen the alert at the priority it has.
+fn check_seen(alert: &Alert, revision: u32) -> Result<(), Refusal> {
+    check_known(alert, revision)?;
     if revision < alert.risen_in {
         return Err(refuse(
             "ALERT_ESCALATED",

@@ -38,7 +38,7 @@ pub(super) fn of(state: &State, action: &Action) -> About {
         Action::PutProfile { owner, profile, .. } => {
             of_owner(owner, format!("{} rules", profile.rules.len()))
         }
-        Action::Redrive(redrive) => of_redrive(redrive),
+        Action::Redrive(redrive) => of_redrive(state, redrive),
         Action::RecordReadings { patient, .. } | Action::ErasePatient { patient, .. } => {
             of_patient(patient, String::new())
         }
@@ -107,11 +107,15 @@ fn of_owner(owner: &ProfileOwner, text: String) -> About {
     }
 }
 
-fn of_redrive(redrive: &Redrive) -> About {
+fn of_redrive(state: &State, redrive: &Redrive) -> About {
     let text = format!("message {}", redrive.message);
     let topic = Topic::parse(&redrive.publish.topic).ok();
     let device = topic.and_then(|topic| DeviceId::new(topic.device).ok());
-    About { device, text, ..About::default() }
+    // A device that is not known yet was at the site that it named.
+    let named = topic.filter(|topic| state.device_key(topic.device).is_none());
+    let site = named.and_then(|topic| state.site_key(topic.site));
+    let site = site.map(|key| state.site(key).row.id.clone());
+    About { device, site, text, ..About::default() }
 }
 
 /// The alert is looked for wherever it is: an attempt from outside concerns its patient too.
@@ -133,8 +137,8 @@ fn work(action: &AlertAction) -> String {
         AlertAction::Pause { revision, duration, .. } => {
             format!(" as of revision {revision}, for {} s", duration.as_secs())
         }
-        AlertAction::Assign { assignee: Some(assignee) } => format!(" to {assignee}"),
-        AlertAction::Assign { assignee: None } => " to nobody".to_owned(),
+        AlertAction::Assign { assignee: Some(assignee), .. } => format!(" to {assignee}"),
+        AlertAction::Assign { assignee: None, .. } => " to nobody".to_owned(),
         AlertAction::AddNote { .. } => String::new(),
     }
 }

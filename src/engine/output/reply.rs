@@ -1,6 +1,7 @@
 //! Answers to commands and queries: for who asked, never journaled.
 
 use super::{BindingRow, Erased, RedrivenMessage, RegistryChange, Reject, RejectedReading};
+use crate::clock::Timestamp;
 use crate::engine::alerts::AlertEvent;
 use crate::engine::profile::Violation;
 use crate::engine::query::{DeviceReport, Found};
@@ -121,6 +122,25 @@ pub enum Refusal {
         /// What was asked, such as `put profiles`.
         action: &'static str,
     },
+    /// Somebody else has acknowledged the alert already.
+    #[error("{by} has acknowledged the alert already, at {at}")]
+    AlertAcknowledged {
+        /// The subject of their token.
+        by: String,
+        /// When.
+        at: Timestamp,
+        /// The revision of the alert as it stands.
+        revision: u32,
+    },
+    /// Its caller gave its id to another request, which was carried out.
+    #[error(
+        "request_id {id:?} was given to another request, which was carried out; give each request \
+         an id of its own"
+    )]
+    RequestReused {
+        /// The id.
+        id: String,
+    },
 }
 
 impl Refusal {
@@ -137,6 +157,8 @@ impl Refusal {
             Self::Poisoned => "POISONED".to_owned(),
             Self::JournalFull => "JOURNAL_FULL".to_owned(),
             Self::PermissionDenied { .. } => "ROLE_NOT_ALLOWED".to_owned(),
+            Self::AlertAcknowledged { .. } => "ALERT_ACKNOWLEDGED".to_owned(),
+            Self::RequestReused { .. } => "REQUEST_ID_REUSED".to_owned(),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Who was on a patient in the past is not kept by patient here: that is for the store to say.
 
 use super::super::input::{Principal, Role};
-use super::super::output::{BindingRow, DeviceRow, PatientRow, Refusal, SiteRow};
+use super::super::output::{BindingRow, DeviceRow, Done, PatientRow, Refusal, SiteRow};
 use super::super::registry::{allow, find_device, find_patient, find_site};
 use super::super::state::State;
 use crate::vitals::{DeviceId, PatientId, SiteId};
@@ -44,6 +44,8 @@ pub enum Found {
     Device(DeviceRow, SiteId),
     /// Bindings.
     Bindings(Bindings),
+    /// What a message's part in a request was answered, if it was carried out.
+    Redriven(Option<Box<Done>>),
 }
 
 /// Bindings of a device, with their patients, latest first.

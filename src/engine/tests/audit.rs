@@ -35,7 +35,7 @@ impl Ward {
     /// What is told of a command.
     fn told_of(&mut self, role: Role, sites: Sites, action: Action) -> AuditEvent {
         let (principal, origin) = (principal(role, sites), origin());
-        self.apply(Event::Command(Box::new(Command { principal, action, origin })));
+        self.apply(Event::Command(Box::new(Command { principal, action, origin, request: None })));
         self.audited().pop().expect("told")
     }
 
@@ -221,7 +221,7 @@ fn work_on_an_alert_is_about_its_patient_and_says_nothing_of_what_was_written() 
     assert_eq!((event.method, event.outcome), (Method::AddAlertNote, Outcome::Done));
     assert_eq!(event.details.text, format!("alert {alert}"));
     let assignee = Some("nora".to_owned());
-    let event = ward.told_of_admin(work(AlertAction::Assign { assignee }));
+    let event = ward.told_of_admin(work(AlertAction::Assign { assignee, revision: None }));
     assert_eq!(event.details.text, format!("alert {alert} to nora"));
     let outside =
         ward.told_of(Role::Clinician, only("south"), work(AlertAction::AddNote { note: note() }));
@@ -297,8 +297,12 @@ fn what_is_too_long_is_cut_where_the_store_can_keep_it() {
 fn a_command_refused_unread_is_told_by_who_sent_it() {
     let mut ward = Ward::new();
     let action = Action::CreatePatient { patient: patient(1), site: id(SITE) };
-    let command =
-        Command { principal: principal(Role::Admin, Sites::All), action, origin: origin() };
+    let command = Command {
+        principal: principal(Role::Admin, Sites::All),
+        action,
+        origin: origin(),
+        request: None,
+    };
     ward.apply(Event::Poisoned(Poisoned::Command(Box::new(command))));
     let event = ward.audited().pop().expect("told");
     assert_eq!((event.method, event.outcome), (Method::CreatePatient, Outcome::Failed));

@@ -24,8 +24,12 @@ fn record_as(
     let readings = batch.encode_to_vec().into();
     let principal = Principal { subject: "nora".to_owned(), role, sites };
     let action = Action::RecordReadings { patient: patient(1), readings };
-    let (reply, outputs) =
-        ward.apply(Event::Command(Box::new(Command { principal, action, origin: origin() })));
+    let (reply, outputs) = ward.apply(Event::Command(Box::new(Command {
+        principal,
+        action,
+        origin: origin(),
+        request: None,
+    })));
     (reply.expect("answered"), outputs)
 }
 

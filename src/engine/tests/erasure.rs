@@ -33,7 +33,7 @@ impl Ward {
 
     fn by(&mut self, role: Role, sites: Sites, action: Action) -> Reply {
         let principal = Principal { subject: "anna".to_owned(), role, sites };
-        let command = Box::new(Command { principal, action, origin: origin() });
+        let command = Box::new(Command { principal, action, origin: origin(), request: None });
         self.apply(Event::Command(command)).0.expect("a command is answered")
     }
 }

@@ -15,7 +15,7 @@ fn hr() -> Rule {
 }
 
 /// A ward in which the alert of a patient at 110 has just started.
-fn alarming() -> Ward {
+pub(super) fn alarming() -> Ward {
     let mut ward = Ward::with(vec![hr()]);
     ward.enroll(1);
     ward.measure(Vital::HeartRate, 110.0);
@@ -174,9 +174,14 @@ fn work_is_for_clinicians_of_the_site() {
     let mut ask = |role, sites| -> Reply {
         let principal = Principal { subject: "eve".to_owned(), role, sites };
         let action = Action::WorkOnAlert { alert, action: acknowledge(1) };
-        ward.apply(Event::Command(Box::new(Command { principal, action, origin: origin() })))
-            .0
-            .expect("answered")
+        ward.apply(Event::Command(Box::new(Command {
+            principal,
+            action,
+            origin: origin(),
+            request: None,
+        })))
+        .0
+        .expect("answered")
     };
     let viewer = ask(Role::Viewer, Sites::All);
     assert!(matches!(viewer, Err(Refusal::PermissionDenied { .. })), "{viewer:?}");
@@ -186,10 +191,61 @@ fn work_is_for_clinicians_of_the_site() {
 }
 
 #[test]
+fn of_two_who_acknowledge_at_once_the_second_is_told_who_was_first() {
+    let mut ward = alarming();
+    let alert = ward.open().id;
+    let mut ask = |subject: &str, revision| -> Reply {
+        let (role, sites) = (Role::Clinician, Sites::All);
+        let principal = Principal { subject: subject.to_owned(), role, sites };
+        let action = Action::WorkOnAlert { alert, action: acknowledge(revision) };
+        let command = Command { principal, action, origin: origin(), request: None };
+        ward.apply(Event::Command(Box::new(command))).0.expect("answered")
+    };
+    let first = ask("anna", 1);
+    assert!(first.is_ok(), "{first:?}");
+    let at = Timestamp::from_seconds(BEGIN);
+    let by_anna = Refusal::AlertAcknowledged { by: "anna".to_owned(), at, revision: 2 };
+    assert_eq!(ask("ben", 1), Err(by_anna.clone()));
+    assert_eq!(ask("ben", 2), Err(by_anna), "also who has seen it");
+    let again = ask("anna", 1);
+    assert!(matches!(&again, Ok(Done::Alert(event)) if event.alert.revision == 2), "{again:?}");
+    assert_eq!(ward.told(), ["0 acknowledge hr medium active/acknowledged"]);
+    // What has escalated since can be acknowledged by anybody.
+    ward.measure_all(Vital::HeartRate, 1, &[140.0]);
+    let mut ask = |subject: &str, revision| -> Reply {
+        let (role, sites) = (Role::Clinician, Sites::All);
+        let principal = Principal { subject: subject.to_owned(), role, sites };
+        let action = Action::WorkOnAlert { alert, action: acknowledge(revision) };
+        let command = Command { principal, action, origin: origin(), request: None };
+        ward.apply(Event::Command(Box::new(command))).0.expect("answered")
+    };
+    assert_eq!(reason(ask("anna", 2)), "ALERT_ESCALATED");
+    ask("ben", 3).expect("accepted");
+    assert!(matches!(ask("anna", 4), Err(Refusal::AlertAcknowledged { by, .. }) if by == "ben"));
+}
+
+#[test]
+fn an_alert_is_not_taken_from_whom_it_was_given_to_since_it_was_seen() {
+    let mut ward = alarming();
+    let mut give = |to: &str, revision| {
+        ward.work(AlertAction::Assign { assignee: Some(to.to_owned()), revision })
+    };
+    give("ben", Some(1)).expect("nobody has it");
+    let refused = give("eve", Some(1)).map_err(|refusal| refusal.reason());
+    assert_eq!(refused, Err("ALERT_REASSIGNED".to_owned()));
+    assert_eq!(reason(give("eve", Some(3))), "ETAG_UNKNOWN");
+    give("ben", Some(1)).expect("has it already");
+    give("eve", Some(2)).expect("seen");
+    give("joe", None).expect("whoever has it");
+}
+
+#[test]
 fn assignee_and_notes_are_events_of_their_own() {
     let mut ward = alarming();
-    ward.work(AlertAction::Assign { assignee: Some("ben".to_owned()) }).expect("accepted");
-    ward.work(AlertAction::Assign { assignee: Some("ben".to_owned()) }).expect("harmless");
+    ward.work(AlertAction::Assign { assignee: Some("ben".to_owned()), revision: None })
+        .expect("accepted");
+    ward.work(AlertAction::Assign { assignee: Some("ben".to_owned()), revision: None })
+        .expect("harmless");
     ward.work(AlertAction::AddNote { note: "turned on the side".to_owned() }).expect("accepted");
     assert_eq!(ward.told(), ["0 update hr medium active/on"; 2]);
     assert_eq!(ward.open().assignee.as_deref(), Some("ben"));

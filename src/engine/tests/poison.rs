@@ -19,7 +19,12 @@ fn readings_of(device: &str) -> Event {
 fn command() -> Event {
     let principal = Principal { subject: "anna".to_owned(), role: Role::Admin, sites: Sites::All };
     let action = Action::CreatePatient { patient: patient(9), site: id(SITE) };
-    Event::Poisoned(Poisoned::Command(Box::new(Command { principal, action, origin: origin() })))
+    Event::Poisoned(Poisoned::Command(Box::new(Command {
+        principal,
+        action,
+        origin: origin(),
+        request: None,
+    })))
 }
 
 /// The place and count of each event about it, with what happened.

@@ -148,7 +148,7 @@ fn series(from: i64, rates: &[u8], historical: bool) -> Vec<proto::Reading> {
     (from..).zip(rates).map(reading).collect()
 }
 
-fn replay(state: &mut State, inputs: &[Input]) -> Vec<Output> {
+pub(super) fn replay(state: &mut State, inputs: &[Input]) -> Vec<Output> {
     let mut outputs = Vec::new();
     for input in inputs {
         apply(state, input, &mut outputs);

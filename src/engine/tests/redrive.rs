@@ -73,8 +73,12 @@ fn beats(from: i64, rates: &[i64]) -> Vec<proto::Reading> {
 impl Ward {
     fn redrive_as(&mut self, role: Role, sites: Sites, redrive: Redrive) -> (Reply, Vec<Output>) {
         let principal = Principal { subject: "dora".to_owned(), role, sites };
-        let command =
-            Box::new(Command { principal, action: Action::Redrive(redrive), origin: origin() });
+        let command = Box::new(Command {
+            principal,
+            action: Action::Redrive(redrive),
+            origin: origin(),
+            request: None,
+        });
         let (reply, outputs) = self.apply(Event::Command(command));
         (reply.expect("answered"), outputs)
     }

@@ -38,7 +38,7 @@ fn a_device_outside_the_callers_sites_does_not_exist_for_them() {
         sites: Sites::Only(vec![id("south")]),
     };
     let action = Action::UnbindDevice { device: device(1), at: None };
-    let command = Box::new(Command { principal, action, origin: origin() });
+    let command = Box::new(Command { principal, action, origin: origin(), request: None });
     let reply = ward.apply(Event::Command(command)).0.expect("answered");
     let id = "device-1".to_owned();
     assert_eq!(reply, Err(Refusal::NotFound { kind: "device", id }));
@@ -83,4 +83,22 @@ fn a_profile_that_was_changed_meanwhile_is_not_overwritten_unseen() {
     assert_eq!(reason, "PROFILE_CHANGED");
     ward.done(put(Some(1)));
     ward.done(put(None));
+}
+
+#[test]
+fn a_patient_who_was_updated_meanwhile_is_not_overwritten_unseen() {
+    let mut ward = Ward::new();
+    ward.enroll(1);
+    let adult = Eligibility { age_group: AgeGroup::Adult, pregnancy: Pregnancy::Unknown };
+    let child = Eligibility { age_group: AgeGroup::Child, pregnancy: Pregnancy::Unknown };
+    let update = |eligibility, expected| Action::UpdatePatient {
+        patient: patient(1),
+        eligibility,
+        expected,
+    };
+    ward.done(update(adult, Some(Eligibility::default())));
+    let refused = ward.command(update(child, Some(Eligibility::default())));
+    assert_eq!(refused.map_err(|it| it.reason()), Err("PATIENT_CHANGED".to_owned()));
+    ward.done(update(child, Some(adult)));
+    ward.done(update(adult, None));
 }

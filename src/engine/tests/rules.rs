@@ -259,7 +259,7 @@ fn a_score_is_refused_under_16_and_in_pregnancy() {
         ward.enroll(1);
         panel(&mut ward, 115.0, 93.0, 22.0);
         let eligibility = Eligibility { age_group, pregnancy };
-        ward.done(Action::UpdatePatient { patient: patient(1), eligibility });
+        ward.done(Action::UpdatePatient { patient: patient(1), eligibility, expected: None });
         assert_eq!(ward.told()[1..], ["0 close news2 medium inactive/off"]);
         ward.now += 60;
         panel(&mut ward, 140.0, 80.0, 30.0);

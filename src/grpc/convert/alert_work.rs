@@ -56,8 +56,12 @@ pub(in crate::grpc) fn assign(request: &v1::AssignAlertRequest) -> Converted {
     let mut wrong = Violations::default();
     let alert = alert_id(&mut wrong, &request.alert_id);
     let assignee = wrong.optional_text("assignee", &request.assignee, ASSIGNEE_BYTES_MAX);
+    let revision = match request.etag.as_str() {
+        "" => Some(None),
+        etag => revision(&mut wrong, etag).map(Some),
+    };
     wrong.finish(|| {
-        let action = AlertAction::Assign { assignee: assignee? };
+        let action = AlertAction::Assign { assignee: assignee?, revision: revision? };
         Some(Action::WorkOnAlert { alert: alert?, action })
     })
 }

@@ -69,9 +69,10 @@ pub(in crate::grpc) fn update_patient(request: &v1::UpdatePatientRequest) -> Con
         Ok(v1::Pregnancy::Pregnant) => Some(Pregnancy::Pregnant),
         Err(_) => wrong.refuse("pregnancy", "none of this version's"),
     };
+    let expected = expected_eligibility(&mut wrong, &request.etag);
     wrong.finish(|| {
         let eligibility = Eligibility { age_group: age_group?, pregnancy: pregnancy? };
-        Some(Action::UpdatePatient { patient: patient?, eligibility })
+        Some(Action::UpdatePatient { patient: patient?, eligibility, expected: expected? })
     })
 }
 
@@ -188,6 +189,29 @@ pub(in crate::grpc) fn patient(row: &PatientRow, site_id: String) -> v1::Patient
         paused_until: row.paused_until.map(wire_timestamp),
         age_group: age_group(row.eligibility.age_group).into(),
         pregnancy: pregnancy(row.eligibility.pregnancy).into(),
+        etag: etag(row.eligibility),
+    }
+}
+
+/// A patient's etag is what an update can change, by numbers.
+fn etag(eligibility: Eligibility) -> String {
+    let (age_group, pregnancy) =
+        (age_group(eligibility.age_group), pregnancy(eligibility.pregnancy));
+    format!("{}.{}", age_group as i32, pregnancy as i32)
+}
+
+fn expected_eligibility(wrong: &mut Violations, text: &str) -> Option<Option<Eligibility>> {
+    if text.is_empty() {
+        return Some(None);
+    }
+    let age_groups = [AgeGroup::Unknown, AgeGroup::Adult, AgeGroup::Child];
+    let pregnancies = [Pregnancy::Unknown, Pregnancy::NotPregnant, Pregnancy::Pregnant];
+    let all = age_groups
+        .into_iter()
+        .flat_map(|age_group| pregnancies.map(|pregnancy| Eligibility { age_group, pregnancy }));
+    match all.into_iter().find(|eligibility| etag(*eligibility) == text) {
+        Some(eligibility) => Some(Some(eligibility)),
+        None => wrong.refuse("etag", "not an etag of this service"),
     }
 }
 
@@ -314,6 +338,7 @@ mod tests {
             patient_id: String::new(),
             age_group: 9,
             pregnancy: -1,
+            etag: String::new(),
             request_id: String::new(),
         };
         assert_eq!(fields(update_patient(&update)), ["patient_id", "age_group", "pregnancy"]);

@@ -1,8 +1,10 @@
 //! What clinicians do with alerts: each call is one command, and answers with what it led to.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tonic::Code;
+use tonic_types::StatusExt;
 use uuid::Uuid;
 
 use super::fakes::open;
@@ -122,10 +124,14 @@ async fn assigning_names_a_person_or_nobody() {
         let request = v1::AssignAlertRequest {
             alert_id: ALERT.into(),
             assignee: assignee.into(),
+            etag: String::new(),
             request_id: String::new(),
         };
         door.alerts().assign_alert(request).await.expect("done");
-        assert_eq!(only_action(&door), work(AlertAction::Assign { assignee: expected }));
+        assert_eq!(
+            only_action(&door),
+            work(AlertAction::Assign { assignee: expected, revision: None })
+        );
         door.close().await;
     }
 }
@@ -143,6 +149,27 @@ async fn a_note_is_a_command_and_answers_with_its_event() {
     assert_eq!((&*event.note, &*event.actor), ("in a chair", "anonymous"));
     assert_eq!((event.phase(), event.cause()), (v1::AlertPhase::Update, v1::AlertCause::Request));
     assert_eq!(only_action(&door), work(AlertAction::AddNote { note: "in a chair".to_owned() }));
+    door.close().await;
+}
+
+#[tokio::test]
+async fn who_comes_second_is_told_who_acknowledged_and_when() {
+    let door = open().await;
+    let at = Timestamp::from_seconds(90);
+    let refusal = Refusal::AlertAcknowledged { by: "anna".to_owned(), at, revision: 5 };
+    door.commands.answer(Ok(Err(refusal)));
+    let request = v1::AcknowledgeAlertRequest {
+        alert_id: ALERT.into(),
+        etag: "4".into(),
+        ..v1::AcknowledgeAlertRequest::default()
+    };
+    let status = door.alerts().acknowledge_alert(request).await.expect_err("refused");
+    check(&status, Code::FailedPrecondition, "ALERT_ACKNOWLEDGED");
+    let told = status.get_error_details().error_info().expect("a reason").metadata.clone();
+    let told: BTreeMap<_, _> =
+        told.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let expected = [("at", "1970-01-01T00:01:30Z"), ("by", "anna"), ("etag", "5")];
+    assert_eq!(told, BTreeMap::from(expected));
     door.close().await;
 }
 
@@ -178,10 +205,10 @@ async fn wrong_alert_work_never_reaches_the_engine() {
     let request = v1::ResetAlertRequest {
         alert_id: ALERT.into(),
         etag: "4".into(),
-        request_id: "again".into(),
+        request_id: "once more".into(),
     };
-    let status = door.alerts().reset_alert(request).await.expect_err("not served");
-    check(&status, Code::Unimplemented, "NOT_SERVED");
+    let status = door.alerts().reset_alert(request).await.expect_err("wrong");
+    assert_eq!(fields(&status), ["request_id"]);
     assert!(door.commands.seen().is_empty());
     door.close().await;
 }

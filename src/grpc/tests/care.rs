@@ -1,7 +1,7 @@
 //! What is done with patients and their devices after they were enrolled.
 
 use super::fakes::open;
-use super::{done, id, only_action, patient_row, schedule, wire};
+use super::{done, fields, id, only_action, patient_row, schedule, wire};
 use crate::clock::Timestamp;
 use crate::engine::input::{Action, Replacement};
 use crate::engine::output::{BindingRow, Done, RegistryChange};
@@ -20,14 +20,30 @@ async fn what_scores_must_know_is_a_command_and_answers_with_the_patient() {
         patient_id: "p-1".into(),
         age_group: v1::AgeGroup::Adult.into(),
         pregnancy: v1::Pregnancy::NotPregnant.into(),
+        etag: String::new(),
         request_id: String::new(),
     };
     let patient = door.registry().update_patient(request).await.expect("done").into_inner();
     assert_eq!(&*patient.patient_id, "p-1");
     assert_eq!(patient.age_group(), v1::AgeGroup::Adult);
     assert_eq!(patient.pregnancy(), v1::Pregnancy::NotPregnant);
-    let action = Action::UpdatePatient { patient: id("p-1"), eligibility: ADULT };
-    assert_eq!(only_action(&door), action);
+    let action =
+        |expected| Action::UpdatePatient { patient: id("p-1"), eligibility: ADULT, expected };
+    assert_eq!(only_action(&door), action(None));
+
+    door.commands.answer(Ok(Ok(done(RegistryChange::Patient(patient_row(ADULT, None))))));
+    let again = v1::UpdatePatientRequest {
+        patient_id: "p-1".into(),
+        age_group: v1::AgeGroup::Adult.into(),
+        pregnancy: v1::Pregnancy::NotPregnant.into(),
+        etag: patient.etag,
+        request_id: String::new(),
+    };
+    door.registry().update_patient(again.clone()).await.expect("done");
+    assert_eq!(door.commands.seen()[1].action, action(Some(ADULT)));
+    let wrong = v1::UpdatePatientRequest { etag: "9.9".into(), ..again };
+    let status = door.registry().update_patient(wrong).await.expect_err("no etag");
+    assert_eq!(fields(&status), ["etag"]);
     door.close().await;
 }
 

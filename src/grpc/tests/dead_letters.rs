@@ -5,6 +5,7 @@ use prost::Message;
 use super::*;
 use crate::engine::input::{Encoding, Publish, Redrive, RefusedSpan};
 use crate::engine::output::{RedrivenMessage, Reject, RejectReason, RejectedReading, Reply};
+use crate::engine::query::{Found, Question};
 use crate::position::{JournalId, MessageId, Partition, Position};
 use crate::store::{DeadLetter, RejectedMessage, RejectedPage, RejectedQuery, StoredRefusal};
 
@@ -200,14 +201,68 @@ async fn a_caller_whom_the_engine_refuses_is_told() {
     door.close().await;
 }
 
+/// What the engine says of a message's part in a request.
+fn before(done: Option<Done>) -> Result<Reply, Closed> {
+    Ok(Ok(Done::Found(Box::new(Found::Redriven(done.map(Box::new))))))
+}
+
+#[tokio::test]
+async fn a_repeated_call_gets_the_first_answers_and_sends_through_only_the_rest() {
+    let door = open().await;
+    let request = |positions| v1::RedriveRejectedMessagesRequest {
+        request_id: "r-1".into(),
+        ..redrive(positions)
+    };
+    let call = Repeatable::of_several(id("r-1"), &vec![message(1), message(2)]);
+    // The store knows by now that the first went through, and no longer has its payload.
+    let gone = RejectedMessage {
+        redriven_at: Some(Timestamp::from_seconds(6)),
+        payload: None,
+        ..refused(1)
+    };
+    door.letters.answer(letter(gone));
+    let first = sent(1, 3, vec![]).expect("open").expect("sent");
+    door.commands.queries.answer(before(Some(first)));
+    door.letters.answer(letter(refused(2)));
+    door.commands.queries.answer(before(None));
+    door.commands.answer(sent(2, 4, vec![]));
+    let answer = door.ingest().redrive_rejected_messages(request(&[1, 2])).await.expect("sent");
+    assert_eq!((answer.get_ref().accepted, answer.get_ref().skipped.len()), (7, 0));
+    let commands = door.commands.seen();
+    assert_eq!(commands.len(), 1, "{commands:?}");
+    assert_eq!(commands[0].request.as_ref(), Some(&call));
+    let asked = [1, 2].map(|it| Question::Redriven(call.clone(), message(it)));
+    let questions = door.commands.queries.seen().into_iter().map(|query| query.question);
+    assert!(questions.eq(asked));
+    assert_eq!(door.commands.recorded()[0].reason, "", "some of it was done now");
+    door.letters.answer(letter(refused(1)));
+    let first = sent(1, 3, vec![]).expect("open").expect("sent");
+    door.commands.queries.answer(before(Some(first)));
+    door.ingest().redrive_rejected_messages(request(&[1])).await.expect("sent");
+    assert_eq!(door.commands.recorded()[1].reason, "REPEATED");
+    door.close().await;
+}
+
+#[tokio::test]
+async fn the_id_of_another_call_is_refused_before_anything_is_sent_through() {
+    let door = open().await;
+    door.letters.answer(letter(refused(1)));
+    door.commands.queries.answer(Ok(Err(Refusal::RequestReused { id: "r-1".to_owned() })));
+    let request = v1::RedriveRejectedMessagesRequest { request_id: "r-1".into(), ..redrive(&[1]) };
+    let status = door.ingest().redrive_rejected_messages(request).await.expect_err("reused");
+    check(&status, Code::AlreadyExists, "REQUEST_ID_REUSED");
+    assert_eq!(door.commands.seen(), []);
+    door.close().await;
+}
+
 #[tokio::test]
 async fn what_is_wrong_with_a_request_about_messages_reaches_nobody() {
     let door = open().await;
     let status = door.ingest().redrive_rejected_messages(redrive(&[])).await.expect_err("wrong");
     assert_eq!(fields(&status), ["message_ids"]);
-    let request = v1::RedriveRejectedMessagesRequest { request_id: "r-1".into(), ..redrive(&[1]) };
-    let status = door.ingest().redrive_rejected_messages(request).await.expect_err("not served");
-    check(&status, Code::Unimplemented, "NOT_SERVED");
+    let request = v1::RedriveRejectedMessagesRequest { request_id: "r 1".into(), ..redrive(&[]) };
+    let status = door.ingest().redrive_rejected_messages(request).await.expect_err("wrong");
+    assert_eq!(fields(&status), ["message_ids", "request_id"]);
     let request = v1::ListRejectedMessagesRequest { page_size: -1, ..Default::default() };
     let status = door.ingest().list_rejected_messages(request).await.expect_err("wrong");
     assert_eq!(fields(&status), ["page_size"]);

@@ -192,14 +192,15 @@ async fn verify_next(
 /// A chain as far as it was verified.
 struct Walk {
     chain: VerifiedChain,
-    /// The exported heads of this chain.
+    /// The exported heads of this chain, by number.
     heads: Vec<Head>,
 }
 
 impl Walk {
     fn new(partition: Partition, heads: &[ExportedHead]) -> Self {
         let ours = heads.iter().filter(|head| head.partition == partition);
-        let heads = ours.map(|head| head.head).collect();
+        let mut heads: Vec<_> = ours.map(|head| head.head).collect();
+        heads.sort_unstable_by_key(|head| head.number);
         let (head, erased, erased_spans) = (Head::default(), 0, Vec::new());
         Self { chain: VerifiedChain { partition, head, erased, erased_spans }, heads }
     }
@@ -218,7 +219,9 @@ impl Walk {
         if event.digest != digest.0 {
             return Err(BrokenLink::Changed { number });
         }
-        if self.heads.iter().any(|head| head.number == number && head.digest != digest) {
+        let from = self.heads.partition_point(|head| head.number < number);
+        let mut here = self.heads[from..].iter().take_while(|head| head.number == number);
+        if here.any(|head| head.digest != digest) {
             return Err(BrokenLink::OtherHead { number });
         }
         self.chain.head = Head { number, digest };

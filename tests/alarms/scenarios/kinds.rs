@@ -168,7 +168,7 @@ fn news2_refused() -> Story {
     rows(&mut story);
     let eligibility = Eligibility { age_group: AgeGroup::Adult, pregnancy: Pregnancy::Pregnant };
     story.say("somebody notes that the patient is pregnant");
-    story.done(Action::UpdatePatient { patient: patient(1), eligibility });
+    story.done(Action::UpdatePatient { patient: patient(1), eligibility, expected: None });
     rows(&mut story);
     story
 }

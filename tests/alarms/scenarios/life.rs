@@ -116,7 +116,7 @@ fn latched_again() -> Story {
 fn notes() -> Story {
     let mut story = monitor(heart_rate());
     story.play(Vital::HeartRate, "80 140");
-    story.work("", AlertAction::Assign { assignee: Some("ben".to_owned()) });
+    story.work("", AlertAction::Assign { assignee: Some("ben".to_owned()), revision: None });
     story.play(Vital::HeartRate, "140");
     story.work("", AlertAction::AddNote { note: "walked to the ward".to_owned() });
     story.play(Vital::HeartRate, "140 80");

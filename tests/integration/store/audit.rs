@@ -22,7 +22,7 @@ use super::stand::{Running, Source, Store, noon};
 
 /// A house as the engine knows it, and what happened in it on its way to the journal.
 #[derive(Default)]
-struct House {
+pub(super) struct House {
     state: State,
     entries: Vec<(Input, Vec<Output>)>,
     /// A salt for each call, and the second of it.
@@ -31,7 +31,7 @@ struct House {
 
 impl House {
     /// Sites north, with patients p-0 to p-2, and south, with p-3: six calls.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut house = Self::default();
         for site in ["north", "south"] {
             let (display_name, time_zone) = (site.to_owned(), "UTC".to_owned());
@@ -57,13 +57,13 @@ impl House {
         Origin { peer: "192.0.2.7:50122".to_owned(), salt: [self.calls; 16] }
     }
 
-    fn command(&mut self, action: Action) {
+    pub(super) fn command(&mut self, action: Action) {
         let (principal, origin) = (principal("anna", Sites::All), self.origin());
-        self.apply(Event::Command(Box::new(Command { principal, action, origin })));
+        self.apply(Event::Command(Box::new(Command { principal, action, origin, request: None })));
     }
 
     /// Somebody reads of patients.
-    fn read(&mut self, subject: &str, patients: &[u32], text: &str) {
+    pub(super) fn read(&mut self, subject: &str, patients: &[u32], text: &str) {
         let patients = patients.iter().map(|number| patient(*number)).collect();
         let access = Access {
             principal: Some(principal(subject, Sites::All)),
@@ -90,12 +90,12 @@ impl House {
     }
 
     /// Everything that happened since, stored.
-    async fn store(&mut self, source: &mut Source, running: &mut Running) {
+    pub(super) async fn store(&mut self, source: &mut Source, running: &mut Running) {
         source.commit_inputs(std::mem::take(&mut self.entries));
         running.stored(source.journal.last()).await;
     }
 
-    fn head(&self) -> ExportedHead {
+    pub(super) fn head(&self) -> ExportedHead {
         ExportedHead { partition: Partition::FIRST, head: self.state.audit_head() }
     }
 }
@@ -104,7 +104,7 @@ fn at(second: u8) -> Timestamp {
     noon().plus(Duration::from_secs(second.into()))
 }
 
-fn patient(number: u32) -> PatientId {
+pub(super) fn patient(number: u32) -> PatientId {
     format!("p-{number}").parse().expect("an id")
 }
 
@@ -138,7 +138,7 @@ fn numbers_of(events: &[StoredAuditEvent]) -> Vec<u64> {
 
 /// A store that holds six calls that made the house, and these: 7 and 10 by nora about p-0, 8 about
 /// p-1 and p-0, 9 of nobody known, 11 about p-3, 12 a refusal.
-async fn stored(store: &Store) -> House {
+pub(super) async fn stored(store: &Store) -> House {
     let mut source = Source::new();
     let mut running = Running::start(store.settings(), &source.journal);
     let mut house = House::new();
@@ -155,7 +155,10 @@ async fn stored(store: &Store) -> House {
     house
 }
 
-async fn verified(store: &Store, heads: &[ExportedHead]) -> Result<VerifiedChain, BrokenLink> {
+pub(super) async fn verified(
+    store: &Store,
+    heads: &[ExportedHead],
+) -> Result<VerifiedChain, BrokenLink> {
     let history = open_history(&store.settings());
     match verify(&*history, heads, |_| {}).await {
         Ok(mut chains) => Ok(chains.remove(0)),
@@ -174,12 +177,12 @@ fn table(store: &Store) -> &'static str {
 
 impl Store {
     /// Changes the stored events behind the service's back.
-    async fn tamper(&self, change: &str) {
+    pub(super) async fn tamper(&self, change: &str) {
         self.execute(&change.replace("audit_events", table(self))).await;
     }
 
     /// Bytes in SQL.
-    fn bytes(&self, hex: &str) -> String {
+    pub(super) fn bytes(&self, hex: &str) -> String {
         match self {
             Self::Postgres(_) => format!("'\\x{hex}'"),
             Self::Sqlite(_) => format!("x'{hex}'"),

@@ -90,7 +90,7 @@ impl Line {
         let principal =
             Principal { subject: "anna".to_owned(), role: Role::Admin, sites: Sites::All };
         let origin = Origin { peer: "192.0.2.7:50122".to_owned(), salt: [7; 16] };
-        self.apply(Event::Command(Box::new(Command { principal, action, origin })));
+        self.apply(Event::Command(Box::new(Command { principal, action, origin, request: None })));
     }
 
     fn enroll_without_device(&mut self, patient: &str) {

@@ -98,7 +98,7 @@ fn redriven(
     let principal =
         Principal { subject: "dora".to_owned(), role: Role::DeviceAdmin, sites: Sites::All };
     let origin = Origin { peer: "test".to_owned(), salt: [7; 16] };
-    let command = Command { principal, action: Action::Redrive(redrive), origin };
+    let command = Command { principal, action: Action::Redrive(redrive), origin, request: None };
     let told = RedrivenMessage { message, number, accepted: 0, duplicate: 0, refused: 1 };
     let mut outputs = refusals;
     outputs.push(Output::Redriven(Box::new(told)));

@@ -17,8 +17,8 @@ use pulseward::engine::alerts::{
 use pulseward::engine::audit::Origin;
 use pulseward::engine::input::{
     Action, AlertAction, Command, Encoding, Event, Input, Intake, Link, NewBinding, Poisoned,
-    Principal, ProfileOwner, Publish, Redrive, RefusedSpan, Replacement, Role, Schedule, Settings,
-    Sites,
+    Principal, ProfileOwner, Publish, Redrive, RefusedSpan, Repeatable, Replacement, Role,
+    Schedule, Settings, Sites,
 };
 use pulseward::engine::output::{
     BindingRow, DeviceNumbers, DeviceRow, DeviceSequences, Erased, IntakeCounts, MonitoringChange,
@@ -72,7 +72,15 @@ fn command(action: Action) -> Event {
     let subject = "nurse@example.org".to_owned();
     let sites = Sites::Only(vec![site()]);
     let principal = Principal { subject, role: Role::Clinician, sites };
-    Event::Command(Box::new(Command { principal, action, origin: origin() }))
+    Event::Command(Box::new(Command { principal, action, origin: origin(), request: None }))
+}
+
+/// The same, so that it can be told when it comes again.
+fn repeatable(action: Action) -> Event {
+    let Event::Command(mut command) = command(action) else { unreachable!("it is a command") };
+    let id = "6f1c2d8a-9f0e-4b52-8f50-0f6f7e4f3b11".parse().expect("an id");
+    command.request = Some(Repeatable::of_several(id, &"what the call asks for"));
+    Event::Command(command)
 }
 
 fn publish(encoding: Option<Encoding>, payload: &'static str) -> Event {
@@ -331,7 +339,11 @@ fn care() -> Vec<(&'static str, Entry)> {
         until,
         reason: Some("bath".to_owned()),
     };
-    let update = Action::UpdatePatient { patient: patient.clone(), eligibility: eligibility() };
+    let update = Action::UpdatePatient {
+        patient: patient.clone(),
+        eligibility: eligibility(),
+        expected: Some(Eligibility::default()),
+    };
     let row = || registry(RegistryChange::Patient(patient_row()));
     let done = |action| entry(command(action), vec![row()]);
     vec![
@@ -353,8 +365,18 @@ fn alert_work() -> Vec<(&'static str, Entry)> {
         ("acknowledge", work(AlertAction::Acknowledge { revision: 4, note: note.clone() })),
         ("pause", work(AlertAction::Pause { revision: 4, duration, note })),
         ("reset", work(AlertAction::Reset { revision: 4 })),
-        ("assign", work(AlertAction::Assign { assignee })),
+        ("assign", work(AlertAction::Assign { assignee, revision: Some(4) })),
         ("note", work(AlertAction::AddNote { note: "moved to a chair".to_owned() })),
+        (
+            "repeatable",
+            entry(
+                repeatable(Action::WorkOnAlert {
+                    alert,
+                    action: AlertAction::Reset { revision: 4 },
+                }),
+                vec![],
+            ),
+        ),
     ]
 }
 

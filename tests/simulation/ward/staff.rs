@@ -8,8 +8,8 @@ use std::time::Duration;
 use pulseward::engine::alerts::AlertId;
 use pulseward::engine::audit::Origin;
 use pulseward::engine::input::{
-    Action, AlertAction, Command, Event, NewBinding, Principal, ProfileOwner, Replacement, Role,
-    Sites,
+    Action, AlertAction, Command, Event, NewBinding, Principal, ProfileOwner, Repeatable,
+    Replacement, Role, Sites,
 };
 use pulseward::engine::profile::{AgeGroup, Eligibility, Pregnancy};
 
@@ -47,7 +47,10 @@ impl Ward {
     fn ask_as(&mut self, role: Role, sites: Sites, action: Action) {
         let principal = Principal { subject: format!("{role:?}").to_lowercase(), role, sites };
         let origin = Origin { peer: "test".to_owned(), salt: [7; 16] };
-        self.input(Event::Command(Box::new(Command { principal, action, origin })));
+        self.asked += 1;
+        let id = format!("request-{}", self.asked).parse().expect("an id");
+        let request = Some(Repeatable { id, call: None });
+        self.input(Event::Command(Box::new(Command { principal, action, origin, request })));
     }
 
     fn bind(&mut self, device: usize, patient: usize, from: Option<Micros>) {
@@ -108,7 +111,7 @@ impl Ward {
                 AlertAction::Pause { revision, duration, note }
             }
             7..10 => AlertAction::Reset { revision },
-            10 => AlertAction::Assign { assignee: note },
+            10 => AlertAction::Assign { assignee: note, revision: None },
             _ => AlertAction::AddNote { note: "looked at".to_owned() },
         }
     }
@@ -253,6 +256,10 @@ impl Ward {
             age_group: self.random.pick(&ages),
             pregnancy: self.random.pick(&pregnancies),
         };
-        self.ask(Action::UpdatePatient { patient: patient_id(patient), eligibility });
+        self.ask(Action::UpdatePatient {
+            patient: patient_id(patient),
+            eligibility,
+            expected: None,
+        });
     }
 }
