@@ -133,6 +133,8 @@ pub struct Parts {
     pub history: Arc<dyn History>,
     /// Knows what is open, and tells what happens.
     pub hub: hub::Handle,
+    /// Tells what is measured.
+    pub vitals: hub::vitals::VitalsHandle,
     /// Cancelled when the service stops: streams end then, and say so.
     pub stopping: CancellationToken,
     /// By what tokens end.
@@ -294,7 +296,7 @@ fn routes(
     health: &Health,
 ) -> Routes {
     let limit = settings.message_bytes_max;
-    let Parts { commands, history, hub, stopping, .. } = parts;
+    let Parts { commands, history, hub, vitals, stopping, .. } = parts;
     macro_rules! guarded {
         ($server:path, $service:expr) => {{
             let server = <$server>::new($service);
@@ -305,17 +307,24 @@ fn routes(
     Routes::default()
         .add_service(guarded!(
             AlertServiceServer<_>,
-            alerts::Service::new(commands.clone(), streams, hub, stopping)
+            alerts::Service::new(commands.clone(), streams.clone(), hub, stopping.clone())
         ))
         .add_service(guarded!(
             VitalsServiceServer<_>,
-            vitals::Service::new(commands.clone(), history.clone())
+            vitals::Service::new(
+                commands.clone(),
+                history.clone(),
+                vitals::Live { streams, vitals, stopping }
+            )
         ))
         .add_service(guarded!(
             RegistryServiceServer<_>,
             registry::Service::new(commands.clone(), history.clone())
         ))
-        .add_service(guarded!(ProfileServiceServer<_>, profiles::Service::new(commands.clone())))
+        .add_service(guarded!(
+            ProfileServiceServer<_>,
+            profiles::Service::new(commands.clone(), history.clone())
+        ))
         .add_service(guarded!(
             IngestServiceServer<_>,
             ingest::Service::new(commands.clone(), history.clone())

@@ -10,6 +10,9 @@
 //! on from the journal, if it still reads, or is closed and told so with its last cursor. Heartbeats travel in the
 //! same queue as events, so that a heartbeat's cursor means that everything before it was given.
 //!
+//! Those who watch vitals belong to a task of their own, [`vitals`]: they need what is newest and not
+//! everything, so that nothing about them is like the above.
+//!
 //! The hub decides nothing: events carry the alert, or the patient's monitoring, as it stands. It
 //! knows nothing of gRPC either.
 
@@ -18,6 +21,7 @@ mod filter;
 #[cfg(test)]
 pub(crate) mod tests;
 mod view;
+pub mod vitals;
 mod watcher;
 
 use std::sync::Arc;

@@ -24,7 +24,7 @@
 //! - [`engine`]: decides, and does nothing else
 //! - [`journal`]: makes it durable, and lets followers read it
 //! - [`partition`]: runs engine and journal as one line
-//! - [`hub`]: the alerts that are open, and everybody who watches them
+//! - [`hub`]: the alerts that are open, the vitals as they come in, and everybody who watches them
 //! - [`store`]: rows for history and for people with SQL
 //! - [`grpc`], [`http`]: the doors
 //! - [`grpc_client`]: how the commands below come in by it

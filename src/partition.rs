@@ -90,7 +90,7 @@ enum Task {
     /// Apply an input, which is then journaled.
     Apply(Event),
     /// Answer a query, which changes nothing.
-    Answer(Query),
+    Answer(Box<Query>),
 }
 
 /// Who is told, and how, once an input is durable.
@@ -159,7 +159,7 @@ impl Handle {
     /// # Errors
     /// [`Closed`] if the service ends first.
     pub async fn query(&self, query: Query) -> Result<Reply, Closed> {
-        self.ask(Task::Answer(query)).await
+        self.ask(Task::Answer(Box::new(query))).await
     }
 
     async fn ask(&self, task: Task) -> Result<Reply, Closed> {

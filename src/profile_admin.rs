@@ -187,7 +187,7 @@ async fn in_force(
     profiles: &mut ProfileServiceClient<Connection>,
     owner: &v1::ProfileOwner,
 ) -> Result<Before, Error> {
-    let request = v1::GetProfileRequest { owner: Some(owner.clone()) };
+    let request = v1::GetProfileRequest { owner: Some(owner.clone()), version: 0 };
     match profiles.get_profile(request).await.map(tonic::Response::into_inner) {
         Ok(found) => {
             let profile = found.profile.as_ref().map(grpc::profile).transpose();

@@ -37,6 +37,7 @@ pub use self::signals::stop_at_signal;
 use self::tally::Tally;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::hub::vitals::{Names, VitalsHub};
 use crate::hub::{self, Hub};
 use crate::mqtt::publisher::{self, Publisher};
 use crate::mqtt::session::Session;
@@ -54,6 +55,7 @@ pub struct Service {
     verdicts: VerdictFeed,
     tally: Tally,
     hub: Hub,
+    vitals: VitalsHub,
     store: store::Writer<SystemClock>,
     maintenance: store::Maintenance<SystemClock>,
     grpc: grpc::Server,
@@ -108,6 +110,15 @@ impl Service {
         let (hub, watching) =
             Hub::new(&journal, at, standing, Arc::clone(&backlog), Arc::clone(&clock))?;
 
+        let (vitals, watching_vitals) = VitalsHub::new(
+            &journal,
+            at,
+            Names::of(&recovered.state),
+            hub.ingest_connected(),
+            Arc::clone(&backlog),
+            Arc::clone(&clock),
+        )?;
+
         let history = store::open_history(&store);
         let store = store::Writer::new(store, journal.clone(), SystemClock).behind(gap);
         let maintenance = store.maintenance();
@@ -139,6 +150,7 @@ impl Service {
             commands,
             history,
             hub: watching,
+            vitals: watching_vitals,
             stopping: stopping.clone(),
             clock: Arc::clone(&told_by),
         };
@@ -156,6 +168,7 @@ impl Service {
             verdicts,
             tally,
             hub,
+            vitals,
             store,
             maintenance,
             grpc,
@@ -189,8 +202,8 @@ impl Service {
         let Addresses { grpc, .. } = self.addresses();
         // HTTP has said so itself when it took its port.
         info!(listener = "grpc", address = %grpc, "listening");
-        let Self { partition, session, publisher, verdicts, tally, hub, store, grpc, http, .. } =
-            self;
+        let Self { partition, session, publisher, verdicts, tally, hub, .. } = self;
+        let Self { vitals, store, grpc, http, .. } = self;
         let (monitor, stopping, inbox, part) = (self.monitor, self.stopping, self.inbox, self.part);
         let (maintenance, certificates) = (self.maintenance, self.certificates);
 
@@ -209,6 +222,7 @@ impl Service {
         });
         stages.spawn(async move { ("partition", partition.run().await.map_err(Error::from)) });
         stages.spawn(async move { ("hub", hub.run().await.map_err(Error::from)) });
+        stages.spawn(async move { ("vitals hub", vitals.run().await.map_err(Error::from)) });
         stages.spawn(async move { ("verdicts", verdicts.run().await.map_err(Error::from)) });
         stages.spawn(async move { ("tally", tally.run().await.map_err(Error::from)) });
         stages.spawn(async move { ("publisher", publisher.run().await.map_err(Error::from)) });

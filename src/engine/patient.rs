@@ -16,12 +16,13 @@ use super::attention::Attentive;
 use super::input::Schedule;
 use super::late::Late;
 use super::monitoring::Monitoring;
-use super::output::{Erased, PatientRow};
+use super::output::{Erased, PatientRow, Quality, Reading};
+use super::packed::Packed;
 use super::profile::{Scope, SilenceRule, VersionedProfile};
 use super::rules::history::History;
 use super::rules::track::Track;
 use crate::clock::Timestamp;
-use crate::vitals::{DeviceKey, Quantity, RuleId, Vital};
+use crate::vitals::{DeviceKey, Quantity, RuleId, Value, Vital};
 
 /// A vital whose device declared no interval is stale after this long without a value.
 const STALE_AFTER: Duration = Duration::from_secs(10 * 60);
@@ -82,6 +83,8 @@ pub(super) struct Channel {
     pub(super) is_broken: bool,
     /// When the newest of its live readings was measured: one measured no later is out of order.
     pub(super) newest: Timestamp,
+    /// What that one said, if anything is known of it.
+    said: Option<Said>,
     /// When the newest one that the rules judged was measured; [`Timestamp::MIN`] if there was
     /// none.
     pub(super) judged_at: Timestamp,
@@ -95,6 +98,13 @@ pub(super) struct Channel {
     interval_micros: u64,
     /// The longest regular time between measuring and sending, in microseconds.
     upload_micros: u64,
+}
+
+/// What a reading said, in few bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Said {
+    value: Packed,
+    quality: Quality,
 }
 
 /// What makes a rule stand where it stands.
@@ -154,6 +164,7 @@ impl Channel {
             is_stale: true,
             is_broken: true,
             newest: Timestamp::MIN,
+            said: None,
             judged_at: Timestamp::MIN,
             value: Quantity::default(),
             heard,
@@ -161,6 +172,17 @@ impl Channel {
             interval_micros: declared.map_or(0, |(_, interval)| micros(*interval)),
             upload_micros: micros(schedule.upload_interval),
         }
+    }
+
+    /// Takes note of the newest of its live readings.
+    pub(super) fn note(&mut self, reading: &Reading) {
+        self.newest = reading.measured_at;
+        self.said = Some(Said { value: reading.value.into(), quality: reading.quality });
+    }
+
+    /// What the newest of its live readings said, as far as that is known.
+    pub(super) fn newest_reading(&self) -> Option<(Value, Quality)> {
+        self.said.map(|said| (said.value.value_of(self.vital), said.quality))
     }
 
     /// What it is, for tracks.
@@ -186,11 +208,16 @@ impl Channel {
 
     /// What was measured on it last, of a state that was rebuilt: older readings are late, and a
     /// value that was judged is known. Nothing says that it still comes.
-    pub(super) fn restore(&mut self, newest: Timestamp, judged: Option<Quantity>) {
+    pub(super) fn restore(&mut self, newest: Timestamp, judged: Option<Value>) {
         self.newest = newest;
-        if let Some(value) = judged {
-            (self.judged_at, self.value) = (newest, value);
-        }
+        let number = match judged {
+            Some(Value::Quantity(quantity)) => quantity,
+            Some(Value::Consciousness(level)) => Quantity::whole(level as i64),
+            Some(Value::Absent(_)) | None => return,
+        };
+        (self.judged_at, self.value) = (newest, number);
+        let quality = Quality::default();
+        self.said = judged.map(|value| Said { value: value.into(), quality });
     }
 
     /// The sample before the next, if nothing has broken the chain since.

@@ -22,6 +22,8 @@ pub use self::monitored::{
     AgeGroup, Eligibility, Persistence, Pregnancy, not_monitored, persistence,
 };
 pub use self::validate::OwnerKind;
+use super::output::ProfileRow;
+use crate::clock::Timestamp;
 use crate::vitals::{DeviceEvent, PatientKey, Priority, Quantity, RuleId, SiteKey, Vital};
 
 /// Rules of one profile at most; a bound on the work that one reading can cause.
@@ -377,19 +379,17 @@ pub struct VersionedProfile {
     /// For each rule, the version in which it got its present form: one that was put again
     /// unchanged goes on as if nothing had happened.
     pub rule_versions: Vec<u32>,
+    /// When it was put.
+    pub put_at: Timestamp,
+    /// Who put it: the subject of their token.
+    pub put_by: Box<str>,
 }
 
 impl VersionedProfile {
-    /// `profile` as the successor of `before`.
+    /// What `row` says, as the successor of `before`; versions between may be unknown.
     #[must_use]
-    pub fn succeeding(before: Option<&Self>, profile: Profile) -> Self {
-        let version = before.map_or(0, |before| before.version) + 1;
-        Self::succeeding_as(version, before, profile)
-    }
-
-    /// The same as this version: those between may be unknown.
-    #[must_use]
-    pub fn succeeding_as(version: u32, before: Option<&Self>, profile: Profile) -> Self {
+    pub fn succeeding(before: Option<&Self>, row: &ProfileRow) -> Self {
+        let ProfileRow { version, profile, put_at, put_by, .. } = row.clone();
         let unchanged = |rule: &Rule| {
             let before = before?;
             let index = before.profile.rules.iter().position(|earlier| earlier == rule)?;
@@ -397,7 +397,19 @@ impl VersionedProfile {
         };
         let rule_versions =
             profile.rules.iter().map(|rule| unchanged(rule).unwrap_or(version)).collect();
-        Self { version, profile, rule_versions }
+        Self { version, profile, rule_versions, put_at, put_by: put_by.into() }
+    }
+
+    /// As it is told, where it is that of `scope`.
+    #[must_use]
+    pub fn row(&self, scope: Scope) -> ProfileRow {
+        ProfileRow {
+            scope,
+            version: self.version,
+            profile: self.profile.clone(),
+            put_at: self.put_at,
+            put_by: self.put_by.to_string(),
+        }
     }
 }
 
@@ -451,6 +463,11 @@ mod tests {
         Rule::new(RuleId::new(id).expect("valid"), RuleKind::Limit(limit))
     }
 
+    fn put(version: u32, profile: Profile) -> ProfileRow {
+        let (put_at, put_by) = (Timestamp::EPOCH, "anna".to_owned());
+        ProfileRow { scope: Scope::Default, version, profile, put_at, put_by }
+    }
+
     #[test]
     fn the_narrower_scope_replaces_the_whole_rule_and_can_switch_it_off() {
         let wide = Profile {
@@ -464,8 +481,8 @@ mod tests {
         };
         let patient = Scope::Patient(PatientKey(3));
         let rules = merge(&[
-            (Scope::Default, &VersionedProfile::succeeding(None, wide)),
-            (patient, &VersionedProfile::succeeding(None, own.clone())),
+            (Scope::Default, &VersionedProfile::succeeding(None, &put(1, wide))),
+            (patient, &VersionedProfile::succeeding(None, &put(1, own.clone()))),
         ]);
         assert_eq!(rules.len(), 1);
         assert_eq!((&rules[0].rule, rules[0].scope), (&own.rules[0], patient));
@@ -476,8 +493,8 @@ mod tests {
         let first = Profile { rules: vec![rule("a", Vec::new()), rule("b", Vec::new())] };
         let mut second = first.clone();
         second.rules[1] = rule("b", vec![level(Priority::Low, 100)]);
-        let first = VersionedProfile::succeeding(None, first);
-        let second = VersionedProfile::succeeding(Some(&first), second);
+        let first = VersionedProfile::succeeding(None, &put(1, first));
+        let second = VersionedProfile::succeeding(Some(&first), &put(2, second));
         assert_eq!(second.version, 2);
         assert_eq!(second.rule_versions, [1, 2]);
     }

@@ -8,6 +8,7 @@ use super::output::{Output, ProfileRow, RegistryChange};
 use super::profile::{Scope, VersionedProfile};
 use super::state::State;
 use crate::clock::Timestamp;
+use crate::vitals::{DeviceId, DeviceKey};
 
 impl State {
     /// The registry without profiles, how patients are watched, and what came from devices.
@@ -27,8 +28,8 @@ impl State {
         registry.map(|change| Output::Registry(Box::new(change))).chain(monitoring).chain(told)
     }
 
-    /// The profiles in force. Who put them, and when, the state does not know; `now` stands for it.
-    pub fn profiles(&self, now: Timestamp) -> impl Iterator<Item = ProfileRow> {
+    /// The profiles in force.
+    pub fn profiles(&self) -> impl Iterator<Item = ProfileRow> {
         let default = self.general.profile.as_deref().map(|it| (Scope::Default, it));
         let sites = self.sites.iter().filter_map(|site| {
             site.profile.as_deref().map(|profile| (Scope::Site(site.row.key), profile))
@@ -36,14 +37,13 @@ impl State {
         let patients = self.patients.iter().filter_map(|patient| {
             patient.profile.as_deref().map(|profile| (Scope::Patient(patient.row.key), profile))
         });
-        let row = move |(scope, held): (Scope, &VersionedProfile)| ProfileRow {
-            scope,
-            version: held.version,
-            profile: held.profile.clone(),
-            put_at: now,
-            put_by: String::new(),
-        };
-        default.into_iter().chain(sites).chain(patients).map(row)
+        let all = default.into_iter().chain(sites).chain(patients);
+        all.map(|(scope, held): (Scope, &VersionedProfile)| held.row(scope))
+    }
+
+    /// The id of each device, by key.
+    pub fn device_ids(&self) -> impl Iterator<Item = (DeviceKey, DeviceId)> {
+        self.devices.iter().map(|device| (device.row.key, device.row.id.clone()))
     }
 
     /// How many messages were sent through the intake again.

@@ -4,9 +4,17 @@
 //! everything that the answer is based on is durable, which is up to whoever asks the engine.
 //! What lies outside the caller's sites is answered exactly like what does not exist.
 
+mod bindings;
+mod lists;
+mod live;
 mod lookups;
+mod profiles;
 
-pub use self::lookups::{Bindings, BindingsQuestion, Found, RegistryQuestion};
+pub use self::bindings::{Bindings, BindingsOf, BindingsQuestion};
+pub use self::lists::{DevicesQuestion, Page, PatientsQuestion, SitesQuestion, WornBy};
+pub use self::live::{LivePage, LiveQuestion, NewestReading};
+pub use self::lookups::{Found, RegistryQuestion};
+pub use self::profiles::{Effective, FoundProfile, ProfileQuestion, RuleInForce, no_profile};
 use super::input::{Principal, Repeatable, Role};
 use super::output::{Done, IntakeCounts, Refusal, Reply};
 use super::registry;
@@ -19,6 +27,10 @@ use crate::vitals::{DeviceEvent, DeviceId, SiteId};
 
 /// Spans of missing numbers that a report lists at most.
 pub const GAPS_LISTED_MAX: usize = 100;
+
+/// Rows that are looked at for one page at most: where few of them are wanted, a page is short.
+/// Other inputs wait for so long.
+const ROWS_LOOKED_AT_MAX: usize = 5000;
 
 /// What a caller asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +50,10 @@ pub enum Question {
     Registry(RegistryQuestion),
     /// Whether a message was sent through before by the same request, and what that was answered.
     Redriven(Repeatable, MessageId),
+    /// What is put of profiles.
+    Profile(ProfileQuestion),
+    /// What was measured last.
+    Live(LiveQuestion),
 }
 
 /// What is known of a device's intake.
@@ -102,6 +118,11 @@ pub fn answer(state: &State, query: &Query) -> Reply {
         Question::Redriven(request, message) => {
             requests::recall_part(state, &query.principal, request, *message)
                 .map(|done| Done::Found(Box::new(Found::Redriven(done.map(Box::new)))))
+        }
+        Question::Profile(question) => profiles::answer(state, &query.principal, question)
+            .map(|found| Done::Profile(Box::new(found))),
+        Question::Live(question) => {
+            live::answer(state, &query.principal, question).map(|page| Done::Live(Box::new(page)))
         }
     }
 }

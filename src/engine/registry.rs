@@ -307,15 +307,14 @@ fn put_profile(
     outputs: &mut Vec<Output>,
 ) -> Result<RegistryChange, Refusal> {
     let held = held_profile(state, scope);
-    let next = VersionedProfile::succeeding(held.as_deref(), profile.clone());
     let row = ProfileRow {
         scope,
-        version: next.version,
+        version: held.as_ref().map_or(0, |held| held.version) + 1,
         profile: profile.clone(),
         put_at: now,
         put_by: caller.subject.clone(),
     };
-    *held = Some(Box::new(next));
+    *held = Some(Box::new(VersionedProfile::succeeding(held.as_deref(), &row)));
     state.change_rules(scope);
     adapt_at_once(state, scope, now, outputs);
     Ok(RegistryChange::Profile(row))

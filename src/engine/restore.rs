@@ -44,7 +44,7 @@ use super::registry::held_profile;
 use super::state::{Site, State};
 use crate::clock::Timestamp;
 use crate::vitals::{
-    DeviceId, DeviceKey, PatientId, PatientKey, Priority, Quantity, SiteId, SiteKey, Value, Vital,
+    DeviceId, DeviceKey, PatientId, PatientKey, Priority, SiteId, SiteKey, Value, Vital,
 };
 
 /// A part of what the store held.
@@ -254,9 +254,7 @@ fn put_profile(state: &mut State, row: &ProfileRow, now: Timestamp) {
         Scope::Patient(key) => fill_patients(state, PatientKey(key.0.saturating_add(1)), now),
     }
     let held = held_profile(state, row.scope);
-    let profile = row.profile.clone();
-    let next = VersionedProfile::succeeding_as(row.version, held.as_deref(), profile);
-    *held = Some(Box::new(next));
+    *held = Some(Box::new(VersionedProfile::succeeding(held.as_deref(), row)));
     state.change_rules(row.scope);
     if let Scope::Patient(key) = row.scope {
         // Nothing stands on the rules before, which would have to be adapted.
@@ -329,12 +327,8 @@ fn channel(
     let reading = newest.iter().find(|reading| reading.vital == vital);
     // What was measured before somebody wore it is somebody else's.
     if let Some(reading) = reading.filter(|reading| reading.measured_at >= binding.from) {
-        let value = match reading.value {
-            Value::Quantity(quantity) => Some(quantity),
-            Value::Consciousness(level) => Some(Quantity::whole(level as i64)),
-            Value::Absent(_) => None,
-        };
-        channel.restore(reading.measured_at, value.filter(|_| reading.is_judged));
+        let judged = reading.is_judged.then_some(reading.value);
+        channel.restore(reading.measured_at, judged);
     }
     channel
 }

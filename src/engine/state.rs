@@ -15,6 +15,7 @@ use super::alerts::{Alert, Moment, Open, Trigger};
 use super::attention::Attention;
 use super::audit;
 use super::context::Context;
+use super::directory::Directory;
 use super::ids::Ids;
 use super::input::{Schedule, Settings};
 use super::monitoring;
@@ -30,7 +31,7 @@ use super::rules::{self, RuleSet};
 use super::table::Table;
 use super::timers::{self, Deadlines, Timers};
 use crate::clock::Timestamp;
-use crate::vitals::{DeviceKey, PatientKey, Priority, SiteKey};
+use crate::vitals::{DeviceId, DeviceKey, PatientKey, Priority, SiteKey};
 
 /// Everything that the engine knows.
 #[derive(Debug)]
@@ -51,6 +52,8 @@ pub struct State {
     patient_ids: Ids,
     /// Keys by id. Derived.
     device_ids: Ids,
+    /// Who and what there is, by id and site. Derived.
+    pub(super) directory: Directory,
     /// Patients with an open alert. Derived.
     pub(super) alarming: BTreeSet<PatientKey>,
     /// Patients with rules of their own. Derived.
@@ -146,6 +149,7 @@ impl State {
             behind: behind(&devices),
             worn: u32::try_from(patients.iter().filter(wears).count()).unwrap_or(u32::MAX),
             timers: Timers::default(),
+            directory: Directory::of(&sites, &patients, &devices),
             schedules,
             rule_sets: RuleSets::default(),
             general,
@@ -181,6 +185,7 @@ impl State {
         let patients = &self.patients;
         let id_of = |key: u32| patients.get(key as usize).expect("numbers of rows").row.id.as_str();
         self.patient_ids.remove(id_of(key.0), id_of);
+        self.directory.remove_patient(key, patients);
         self.individual.remove(&key);
         self.rule_sets.of_patients.remove(&key);
         let patient = self.patients.get_mut(key.index()).expect("keys name patients");
@@ -285,6 +290,7 @@ impl State {
         let rows = &self.sites;
         let id_of = |key: u32| rows.get(key as usize).expect("numbers of rows").row.id.as_str();
         self.site_ids.insert(key.0, id_of);
+        self.directory.add_site(key, rows);
     }
 
     /// Adds a patient, whose id no other has, under the next key.
@@ -294,6 +300,7 @@ impl State {
         let rows = &self.patients;
         let id_of = |key: u32| rows.get(key as usize).expect("numbers of rows").row.id.as_str();
         self.patient_ids.insert(key.0, id_of);
+        self.directory.add_patient(key, rows);
     }
 
     /// Adds a device, whose id no other has, under the next key.
@@ -303,6 +310,7 @@ impl State {
         let rows = &self.devices;
         let id_of = |key: u32| rows.get(key as usize).expect("numbers of rows").row.id.as_str();
         self.device_ids.insert(key.0, id_of);
+        self.directory.add_device(key, rows);
     }
 
     /// The site with this key.
@@ -344,6 +352,23 @@ impl State {
         let rules = Arc::new(RuleSet::new(profile::merge(&self.layers(site))));
         self.rule_sets.of_sites.insert(site, Arc::clone(&rules));
         rules
+    }
+
+    /// A scope's own rules, if any were put.
+    pub(super) fn own_profile(&self, scope: Scope) -> Option<&VersionedProfile> {
+        match scope {
+            Scope::Default => self.general.profile.as_deref(),
+            Scope::Site(key) => self.site(key).profile.as_deref(),
+            Scope::Patient(key) => self.patient(key).profile.as_deref(),
+        }
+    }
+
+    /// The id of what a channel is measured by: a device's, or the one reserved for people.
+    pub(super) fn device_id(&self, key: DeviceKey) -> DeviceId {
+        match key {
+            DeviceKey::BY_HAND => DeviceId::by_hand(),
+            _ => self.device(key).row.id.clone(),
+        }
     }
 
     fn layers(&self, site: SiteKey) -> Vec<(Scope, &VersionedProfile)> {
@@ -458,8 +483,16 @@ impl State {
     /// adapts them to those.
     pub(super) fn change_site(&mut self, key: PatientKey, site: SiteKey) {
         self.rule_sets.of_patients.remove(&key);
+        self.directory.move_patient(key, site, &self.patients);
         let patient = self.patients.get_mut(key.index()).expect("keys name patients");
         patient.row.site = site;
+    }
+
+    /// A device is at another site.
+    pub(super) fn change_device_site(&mut self, key: DeviceKey, site: SiteKey) {
+        self.directory.move_device(key, site, &self.devices);
+        let device = self.devices.get_mut(key.index()).expect("keys name devices");
+        device.row.site = site;
     }
 
     /// Keeps [`State::alarming`] in line after a patient's alerts may have changed.

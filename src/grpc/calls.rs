@@ -20,6 +20,7 @@ use crate::engine::audit::{About, Access, Method, Origin, Outcome};
 use crate::engine::input::{Action, Command, Principal, Repeatable};
 use crate::engine::output::{Done, Reply};
 use crate::engine::query::{Query, Question};
+use crate::vitals::PatientId;
 
 /// A request that goes on record.
 pub(super) trait Audited {
@@ -69,6 +70,11 @@ impl Call {
     /// The command that carries out `action` for the caller.
     pub(super) fn command(&self, action: Action, request: Option<Repeatable>) -> Command {
         Command { principal: self.principal.clone(), action, origin: self.origin(), request }
+    }
+
+    /// The answer tells of these patients.
+    pub(super) fn told_of<'a>(&mut self, patients: impl Iterator<Item = &'a PatientId>) {
+        self.about.patients.extend(patients.cloned());
     }
 
     /// What is told of it that no command tells.
@@ -137,7 +143,11 @@ impl Desk {
 
     /// The engine's answer to `question`.
     pub(super) async fn look_up(&self, call: &Call, question: Question) -> Result<Done, Status> {
-        let query = Query { principal: call.principal.clone(), question };
+        self.query(Query { principal: call.principal.clone(), question }).await
+    }
+
+    /// The engine's answer to a query.
+    pub(super) async fn query(&self, query: Query) -> Result<Done, Status> {
         let reply = self.commands().query(query).await.map_err(|_| status::stopping())?;
         reply.map_err(status::refused)
     }

@@ -1,5 +1,5 @@
-//! `RegistryService`: who and what there is. Served so far: every change, each thing by its id, the
-//! bindings of a device, and how far an erasure is, which is the store's to say.
+//! `RegistryService`: who and what there is. All of it is the engine's to tell, but how far an
+//! erasure is, which is the store's.
 
 use std::sync::Arc;
 
@@ -7,13 +7,12 @@ use tonic::{Request, Response, Status};
 
 use super::calls::Call;
 use super::commands::{Commands, Desk, unexpected};
-use super::convert::{Change, erasures, lookups, registry as convert};
+use super::convert::{Change, erasures, lists, lookups, registry as convert};
 use super::status;
 use crate::engine::input::Role;
 use crate::engine::output::{Done, Refusal, RegistryChange};
 use crate::engine::query::{Found, Question, RegistryQuestion};
 use crate::proto::v1;
-use crate::proto::v1::list_bindings_request::Of;
 use crate::proto::v1::registry_service_server::RegistryService;
 use crate::store::History;
 use crate::vitals::PatientKey;
@@ -103,25 +102,69 @@ impl RegistryService for Service {
             .await
     }
 
+    async fn list_sites(
+        &self,
+        request: Request<v1::ListSitesRequest>,
+    ) -> Result<Response<v1::ListSitesResponse>, Status> {
+        self.desk
+            .serve(request, async |call, request| {
+                let asked = lists::sites(&request, &call.principal.sites);
+                let (question, listing) = asked.map_err(status::invalid)?;
+                match self.find(call, question).await? {
+                    Found::Sites(page) => Ok(lists::site_page(page, listing)),
+                    _ => Err(unexpected("sites")),
+                }
+            })
+            .await
+    }
+
+    async fn list_patients(
+        &self,
+        request: Request<v1::ListPatientsRequest>,
+    ) -> Result<Response<v1::ListPatientsResponse>, Status> {
+        self.desk
+            .serve(request, async |call, request| {
+                let asked = lists::patients(&request, &call.principal.sites);
+                let (question, listing) = asked.map_err(status::invalid)?;
+                match self.find(call, question).await? {
+                    Found::Patients(page) => {
+                        call.told_of(page.rows.iter().map(|(row, _)| &row.id));
+                        Ok(lists::patient_page(&page, listing))
+                    }
+                    _ => Err(unexpected("patients")),
+                }
+            })
+            .await
+    }
+
+    async fn list_devices(
+        &self,
+        request: Request<v1::ListDevicesRequest>,
+    ) -> Result<Response<v1::ListDevicesResponse>, Status> {
+        self.desk
+            .serve(request, async |call, request| {
+                let asked = lists::devices(&request, &call.principal.sites);
+                let (question, listing) = asked.map_err(status::invalid)?;
+                match self.find(call, question).await? {
+                    Found::Devices(page) => Ok(lists::device_page(&page, listing)),
+                    _ => Err(unexpected("devices")),
+                }
+            })
+            .await
+    }
+
     async fn list_bindings(
         &self,
         request: Request<v1::ListBindingsRequest>,
     ) -> Result<Response<v1::ListBindingsResponse>, Status> {
         self.desk
             .serve(request, async |call, request| {
-                let device_id = match &request.of {
-                    Some(Of::PatientId(_)) => {
-                        return Err(status::not_served("bindings of a patient"));
-                    }
-                    Some(Of::DeviceId(device_id)) => device_id.clone(),
-                    None => String::new(),
-                };
-                let question = lookups::list_bindings(&request).map_err(status::invalid)?;
+                let asked = lists::bindings(&request, &call.principal.sites);
+                let (question, listing) = asked.map_err(status::invalid)?;
                 match self.find(call, question).await? {
                     Found::Bindings(found) => {
-                        let patients = found.bindings.iter().map(|(_, patient)| patient.clone());
-                        call.about.patients.extend(patients);
-                        Ok(lookups::bindings(found, &device_id))
+                        call.told_of(found.bindings.iter().map(|(_, _, patient)| patient));
+                        Ok(lists::binding_page(&found, listing))
                     }
                     _ => Err(unexpected("bindings")),
                 }

@@ -81,6 +81,11 @@ pub(super) fn too_many_streams(max: usize) -> Status {
     with_reason(Code::ResourceExhausted, "TOO_MANY_STREAMS", message, &[])
 }
 
+/// There is not enough of something to go on.
+pub(super) fn exhausted(reason: &str, message: &str) -> Status {
+    with_reason(Code::ResourceExhausted, reason, message.to_owned(), &[])
+}
+
 /// The past of what has this id could not be read.
 pub(super) fn no_history(error: HistoryError, id: &str) -> Status {
     let message = error.to_string();
@@ -93,6 +98,9 @@ pub(super) fn no_history(error: HistoryError, id: &str) -> Status {
         }
         HistoryError::UnknownPatient => {
             refused(Refusal::NotFound { kind: "patient", id: id.to_owned() })
+        }
+        HistoryError::UnknownProfile => {
+            refused(Refusal::NotFound { kind: "profile", id: id.to_owned() })
         }
         HistoryError::UnknownMessage => {
             refused(Refusal::NotFound { kind: "message", id: id.to_owned() })
@@ -110,12 +118,6 @@ pub(super) fn stopping() -> Status {
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-/// A part of the contract that this version does not serve.
-pub(super) fn not_served(what: &str) -> Status {
-    let message = format!("{what}: not served by this version of the service");
-    with_reason(Code::Unimplemented, "NOT_SERVED", message, &[])
 }
 
 /// The caller did nothing wrong, or only too much of it, and may try again after that time.

@@ -58,11 +58,22 @@ impl Streams {
         request: Request<Q>,
         begin: impl FnOnce(&Call, Q) -> Result<S, Status>,
     ) -> Result<(S, Closing), Status> {
+        self.open_after(request, async |call: &Call, request| begin(call, request)).await
+    }
+
+    /// The same of a stream for whose beginning others are asked. Cancel safe in that nothing is on
+    /// record of a stream that never began.
+    pub(super) async fn open_after<Q: Audited, S>(
+        &self,
+        request: Request<Q>,
+        begin: impl AsyncFnOnce(&Call, Q) -> Result<S, Status>,
+    ) -> Result<(S, Closing), Status> {
         let (call, request) = Call::receive(request)?;
-        let begun = call
-            .check_role()
-            .and_then(|()| begin(&call, request))
-            .and_then(|stream| Ok((stream, self.reserve(&call)?)));
+        let begun = match call.check_role() {
+            Ok(()) => begin(&call, request).await,
+            Err(refused) => Err(refused),
+        };
+        let begun = begun.and_then(|stream| Ok((stream, self.reserve(&call)?)));
         match begun {
             Ok((stream, (permit, place))) => {
                 // Before the beginning is on record: a client may be gone by then.

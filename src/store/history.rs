@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::audit::{AuditPage, AuditQuery, ChainKey, StoredAuditEvent};
+use super::blob;
 use super::buckets::{BucketsPage, BucketsQuery};
 use super::erasure::StoredErasure;
 use super::page::Page;
@@ -20,7 +21,8 @@ use super::settings::Kind;
 use super::{Settings, postgres, sqlite};
 use crate::clock::Timestamp;
 use crate::engine::input::Sites;
-use crate::engine::output::Quality;
+use crate::engine::output::{ProfileRow, Quality};
+use crate::engine::profile::Scope;
 use crate::position::MessageId;
 use crate::vitals::{DeviceId, PatientId, PatientKey, Quantity, Unit, Value, Vital};
 
@@ -77,6 +79,13 @@ pub trait History: Send + Sync {
         patient: PatientKey,
         sites: Sites,
     ) -> Result<StoredErasure, HistoryError>;
+
+    /// A version of a scope's profile. Who may see that scope is for the caller to know, who has its
+    /// key from the engine. Cancel safe.
+    ///
+    /// # Errors
+    /// [`HistoryError`]; [`HistoryError::UnknownProfile`] if the store has no such version.
+    async fn profile(&self, scope: Scope, version: u32) -> Result<ProfileRow, HistoryError>;
 
     /// A page of audit events, latest first. Cancel safe.
     ///
@@ -179,6 +188,9 @@ pub enum HistoryError {
     /// No such message, or none at these sites.
     #[error("no such message")]
     UnknownMessage,
+    /// No such version of a profile.
+    #[error("no such version of the profile")]
+    UnknownProfile,
 }
 
 /// The history in a database. Connects when it is asked, not before.
@@ -225,6 +237,16 @@ impl RawReading {
             measurement_id: row::measurement_of(self.measurement_id)?,
         })
     }
+}
+
+/// The version of a scope's profile whose columns these are.
+pub(super) fn profile_of(
+    scope: Scope,
+    version: u32,
+    (profile, put_at, put_by): (&str, Timestamp, String),
+) -> Result<ProfileRow, HistoryError> {
+    let profile = blob::decode(profile).map_err(|error| unavailable(super::chain(&error)))?;
+    Ok(ProfileRow { scope, version, profile, put_at, put_by })
 }
 
 pub(super) fn unavailable(reason: impl Into<String>) -> HistoryError {

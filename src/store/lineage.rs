@@ -223,7 +223,7 @@ fn try_accept(
         missing_from: stored.map(|stored| stored.received_at),
         missing_until: first_receipt(journal)?,
     };
-    project(ledger, state, journal.cursor(journal.last()), now)?;
+    project(ledger, state, journal.cursor(journal.last()))?;
     if finish(ledger, journal, state, &gap, now)? { Ok(Some(gap)) } else { Ok(None) }
 }
 
@@ -280,20 +280,14 @@ fn erased_id(key: u32) -> String {
 
 /// Writes what the state knows, in transactions of some thousand rows. A row that stands there
 /// already is the same or older; done by half it may be done again.
-fn project(
-    ledger: &mut dyn Ledger,
-    state: &State,
-    at: Cursor,
-    now: Timestamp,
-) -> Result<(), LedgerError> {
+fn project(ledger: &mut dyn Ledger, state: &State, at: Cursor) -> Result<(), LedgerError> {
     let erasures = new_erasures(ledger, state)?;
     let rows = state.projection().filter_map(|output| row::standing(&output, at.position));
     let rows = rows.map(|(identity, row)| Change::Put(identity.table(), row));
     // Before the rows that overwrite who they were, and behind those that may be theirs.
     let begin = erasures.iter().map(|erased| begin_erasure(erased, at));
     let forget = erasures.iter().flat_map(|erased| forget(erased));
-    // A profile that stands there says who put it, which the state does not know.
-    let profiles = state.profiles(now).map(row::missing_profile);
+    let profiles = state.profiles().map(|row| row::missing_profile(&row));
     let alerts = state.open_alerts().map(row::alert);
     let alerts = alerts.map(|(identity, row)| Change::Put(identity.table(), row));
     let redrives = row::redrives(Partition::FIRST, state.redrives());

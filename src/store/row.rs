@@ -28,7 +28,7 @@ pub(super) use self::readings::{
     value_columns, value_of, vital_of,
 };
 use self::registry::{BINDINGS, DEVICES, PATIENTS, PROFILES, SITES, scope_cells};
-pub(super) use self::registry::{missing_profile, registry};
+pub(super) use self::registry::{missing_profile, registry, scope_columns};
 use self::table::Update;
 pub(super) use self::table::{Cell, Change, Row, Statement, Table};
 use super::blob::{self, Blob};

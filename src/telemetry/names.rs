@@ -95,6 +95,10 @@ pub const HUB_LAG_SECONDS: &str = "pulseward_hub_lag_seconds";
 pub const WATCHERS: &str = "pulseward_watchers";
 /// Counter. Label `reason`.
 pub const WATCHERS_ENDED_TOTAL: &str = "pulseward_watchers_ended_total";
+/// Gauge.
+pub const VITALS_WATCHERS: &str = "pulseward_vitals_watchers";
+/// Counter.
+pub const VITALS_CONFLATED_TOTAL: &str = "pulseward_vitals_conflated_total";
 
 /// Counter. Label `reason`.
 pub const GRPC_REFUSED_TOTAL: &str = "pulseward_grpc_refused_total";
@@ -225,6 +229,11 @@ fn describe_hub() {
     );
     describe_gauge!(WATCHERS, Unit::Count, "Open alert streams");
     describe_counter!(WATCHERS_ENDED_TOTAL, "Alert streams that the service ended, by reason");
+    describe_gauge!(VITALS_WATCHERS, Unit::Count, "Open streams of live vitals");
+    describe_counter!(
+        VITALS_CONFLATED_TOTAL,
+        "Readings left out of streams of live vitals, because newer ones came before they were due"
+    );
 }
 
 fn describe_grpc() {

@@ -32,3 +32,4 @@ mod status;
 mod store;
 mod support;
 mod support_claims;
+mod vitals;

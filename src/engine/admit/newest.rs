@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::super::packed::code;
 use crate::clock::Timestamp;
 use crate::vitals::{Value, Vital};
 
@@ -109,19 +110,6 @@ fn whole(low: u32, high: u32) -> i64 {
     i64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
-/// A value in 32 bits. Quantities that were admitted are never negative and at most 200,000
-/// (steps), which is under 2^31 in ten-thousandths; reasons for an absence count from the other
-/// end. The vital tells a level of consciousness from a quantity.
-pub(super) fn code(value: Value) -> u32 {
-    match value {
-        Value::Quantity(quantity) => {
-            u32::try_from(quantity.ten_thousandths()).unwrap_or(u32::MAX / 2)
-        }
-        Value::Consciousness(level) => level as u32,
-        Value::Absent(reason) => u32::MAX - reason as u32,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -129,30 +117,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::vitals::{AbsentReason, Acvpu, Quantity};
-
-    fn values(vital: Vital) -> Vec<Value> {
-        let ends = [vital.possible().low, vital.possible().high];
-        let quantities = ends.map(Value::Quantity);
-        let levels = (1..=5).filter_map(Acvpu::from_number).map(Value::Consciousness);
-        let absent = (1..=5).filter_map(AbsentReason::from_number).map(Value::Absent);
-        if vital == Vital::Consciousness {
-            levels.chain(absent).collect()
-        } else {
-            quantities.into_iter().chain(absent).collect()
-        }
-    }
-
-    #[test]
-    fn no_two_values_of_a_vital_share_a_code() {
-        for vital in Vital::ALL {
-            let values = values(vital);
-            let codes: std::collections::BTreeSet<_> = values.iter().map(|it| code(*it)).collect();
-            assert_eq!(codes.len(), values.len(), "{vital}");
-            assert!(vital.possible().low >= Quantity::whole(0), "{vital}");
-            assert!(vital.possible().high <= Quantity::whole(200_000), "{vital}");
-        }
-    }
+    use crate::vitals::Quantity;
 
     proptest! {
         #[test]

@@ -113,7 +113,8 @@ pub(super) fn take_all(
 fn take(patient: &mut Patient, cx: &mut Context<'_>, wearing: &Wearing, placed: &Placed) -> bool {
     let now = cx.moment.now;
     let timing = wearing.timing(patient, placed, now);
-    cx.outputs.push(Output::Reading(reading(wearing, placed, timing)));
+    let reading = reading(wearing, placed, timing);
+    cx.outputs.push(Output::Reading(reading));
     if wearing.mode != Mode::Real {
         return false;
     }
@@ -122,7 +123,7 @@ fn take(patient: &mut Patient, cx: &mut Context<'_>, wearing: &Wearing, placed: 
             fold(patient, cx, wearing, placed);
             false
         }
-        Timing::Live | Timing::Delayed => hear(patient, cx, wearing, placed, timing),
+        Timing::Live | Timing::Delayed => hear(patient, cx, wearing, (placed, &reading), timing),
     }
 }
 
@@ -173,13 +174,14 @@ fn hear(
     patient: &mut Patient,
     cx: &mut Context<'_>,
     wearing: &Wearing,
-    placed: &Placed,
+    (placed, reading): (&Placed, &Reading),
     timing: Timing,
 ) -> bool {
     let index = channel_for(patient, cx, wearing, placed.reading.vital);
     let measured_at = placed.reading.measured_at;
     let channel = &mut patient.channels[index];
-    (channel.newest, channel.heard) = (measured_at, cx.moment.attentive);
+    channel.note(reading);
+    channel.heard = cx.moment.attentive;
     let source = channel.source();
     if !patient.tracks.is_empty() {
         let trigger = heard(placed);

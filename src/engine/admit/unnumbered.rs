@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::newest::code;
+use super::super::packed::code;
 use crate::clock::Timestamp;
 use crate::engine::decode::Decoded;
 use crate::engine::restore::ReceivedReading;

@@ -4,7 +4,7 @@ use super::{BindingRow, Erased, RedrivenMessage, RegistryChange, Reject, Rejecte
 use crate::clock::Timestamp;
 use crate::engine::alerts::AlertEvent;
 use crate::engine::profile::Violation;
-use crate::engine::query::{DeviceReport, Found};
+use crate::engine::query::{DeviceReport, Found, FoundProfile, LivePage};
 use crate::vitals::{PatientId, SiteId};
 
 /// The answer to a command, given once the command is durable, or to a query, given once
@@ -62,6 +62,10 @@ pub enum Done {
         /// The number of its event in the chain.
         number: u64,
     },
+    /// What a query found of profiles. Nothing was done.
+    Profile(Box<FoundProfile>),
+    /// What was measured last. Nothing was done.
+    Live(Box<LivePage>),
 }
 
 /// Why a command was not carried out. Nothing has changed.
@@ -70,7 +74,7 @@ pub enum Refusal {
     /// What it names does not exist, or not for this caller.
     #[error("no {kind} {id:?}")]
     NotFound {
-        /// `site`, `patient` or `device`.
+        /// `site`, `patient`, `device` or `profile`.
         kind: &'static str,
         /// The id that was named.
         id: String,

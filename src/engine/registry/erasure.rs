@@ -8,8 +8,7 @@
 //! that time is refused. A device's next binding does not reach behind it either, so that it never
 //! becomes another patient's. What the device's account remembers of their readings goes with them.
 //!
-//! Takes time in proportion to the devices there are, because bindings are kept by device; nobody
-//! is erased by the thousand.
+//! Takes time in proportion to the devices that they wore.
 
 use std::time::Duration;
 
@@ -18,10 +17,10 @@ use crate::clock::Timestamp;
 use crate::engine::admit::Device;
 use crate::engine::alerts::{Trigger, settle};
 use crate::engine::input::Principal;
-use crate::engine::output::{BindingRow, Done, Erased, Output, PatientRow, Refusal, Reply, Worn};
+use crate::engine::output::{Done, Erased, Output, PatientRow, Refusal, Reply, Worn};
 use crate::engine::profile::Eligibility;
 use crate::engine::state::State;
-use crate::vitals::{DeviceKey, PatientId, PatientKey};
+use crate::vitals::{PatientId, PatientKey};
 
 /// Erases a patient.
 pub(super) fn erase(
@@ -75,11 +74,8 @@ fn tombstone(row: &PatientRow, now: Timestamp) -> PatientRow {
 
 /// Takes the patient's bindings from their devices, with what is remembered of their readings.
 fn take_off_all(state: &mut State, patient: PatientKey, now: Timestamp) -> Vec<Worn> {
-    let is_theirs = |binding: &BindingRow| binding.patient == patient;
-    let wore = |device: &&Device| device.bindings.iter().any(is_theirs);
-    let keys: Vec<DeviceKey> = state.devices.iter().filter(wore).map(|it| it.row.key).collect();
     let mut worn = Vec::new();
-    for key in keys {
+    for key in state.devices_worn_by(patient) {
         let device = state.devices.get_mut(key.index()).expect("just seen");
         worn.extend(worn_by(device, patient, now));
         device.forget(patient, now);

@@ -149,6 +149,7 @@ fn ending(
 fn end(state: &mut State, row: &BindingRow) {
     let held = state.devices.get_mut(row.device.index()).expect("just found");
     *held.bindings.last_mut().expect("just seen") = row.clone();
+    state.directory.note_end(row);
 }
 
 /// Puts another device in the place of one that is bound, in one step.
@@ -236,8 +237,8 @@ pub(super) fn transfer(
         });
     }
     for device in state.patient(key).devices.clone() {
+        state.change_device_site(device, site_key);
         let held = state.devices.get_mut(device.index()).expect("patients name devices");
-        held.row.site = site_key;
         let gateway = held.state.gateway.take();
         let row = held.row.clone();
         if let Some(gateway) = gateway {

@@ -42,7 +42,11 @@ impl Answer {
                 Self::Recorded(accepted, duplicate, rejected)
             }
             Done::Erased(erased) => Self::Erased(erased.tombstone.key),
-            Done::DeviceReport(_) | Done::Found(_) | Done::Audited { .. } => return None,
+            Done::DeviceReport(_)
+            | Done::Found(_)
+            | Done::Audited { .. }
+            | Done::Profile(_)
+            | Done::Live(_) => return None,
         })
     }
 

@@ -1,9 +1,12 @@
 //! What callers may learn of the registry.
 
 use super::*;
-use crate::engine::query::{BindingsQuestion, Found, Query, Question, RegistryQuestion, answer};
+use crate::engine::query::{
+    BindingsOf, BindingsQuestion, Found, Query, Question, RegistryQuestion, answer,
+};
+use crate::vitals::DeviceKey;
 
-fn ask(ward: &Ward, sites: Sites, question: RegistryQuestion) -> Result<Found, Refusal> {
+pub(super) fn ask(ward: &Ward, sites: Sites, question: RegistryQuestion) -> Result<Found, Refusal> {
     let principal = Principal { subject: "anna".to_owned(), role: Role::Viewer, sites };
     let query = Query { principal, question: Question::Registry(question) };
     match answer(&ward.state, &query)? {
@@ -30,15 +33,25 @@ fn ward() -> Ward {
     ward
 }
 
-fn bindings(ward: &Ward, sites: Sites, among: Option<u32>) -> (Vec<String>, Option<u32>) {
-    let question = BindingsQuestion { device: device(1), among, limit: 2 };
+type Behind = Option<(Timestamp, DeviceKey)>;
+
+fn bindings(ward: &Ward, sites: Sites, of: BindingsOf, behind: Behind) -> (Vec<String>, Behind) {
+    let question = BindingsQuestion { of, behind, limit: 2 };
     let found = ask(ward, sites, RegistryQuestion::Bindings(question)).expect("found");
     let Found::Bindings(page) = found else { panic!("{found:?}") };
-    let told = page.bindings.iter().map(|(row, patient)| {
+    let told = page.bindings.iter().map(|(row, device, patient)| {
         let until = row.until.map_or("now".to_owned(), |until| since_begin(until).to_string());
-        format!("{patient} {} to {until}", since_begin(row.from))
+        format!("{device} on {patient} {} to {until}", since_begin(row.from))
     });
-    (told.collect(), page.next_among)
+    (told.collect(), page.next_behind)
+}
+
+fn of_device(number: u32) -> BindingsOf {
+    BindingsOf::Device(device(number))
+}
+
+fn of_patient(number: u32) -> BindingsOf {
+    BindingsOf::Patient(patient(number))
 }
 
 #[test]
@@ -60,13 +73,52 @@ fn each_thing_is_found_by_its_id_with_its_site() {
 #[test]
 fn bindings_are_told_latest_first_in_pages_that_new_ones_do_not_shift() {
     let mut ward = ward();
-    let (first, next) = bindings(&ward, Sites::All, None);
-    assert_eq!(first, ["patient-3 20 to now", "patient-2 10 to 20"]);
+    let (first, next) = bindings(&ward, Sites::All, of_device(1), None);
+    assert_eq!(first, ["device-1 on patient-3 20 to now", "device-1 on patient-2 10 to 20"]);
     ward.now += 10;
     ward.done(Action::UnbindDevice { device: device(1), at: None });
     ward.enroll(4);
-    assert_eq!(bindings(&ward, Sites::All, next), (vec!["patient-1 0 to 10".to_owned()], None));
-    assert_eq!(bindings(&ward, Sites::All, Some(0)), (vec![], None));
+    let last = (vec!["device-1 on patient-1 0 to 10".to_owned()], None);
+    assert_eq!(bindings(&ward, Sites::All, of_device(1), next), last);
+    let before_all = Some((Timestamp::from_seconds(BEGIN), DeviceKey(0)));
+    assert_eq!(bindings(&ward, Sites::All, of_device(1), before_all), (vec![], None));
+}
+
+#[test]
+fn no_binding_is_left_out_because_somebody_was_erased_between_two_pages() {
+    let mut ward = ward();
+    let (_, next) = bindings(&ward, Sites::All, of_device(1), None);
+    ward.done(Action::ErasePatient { patient: patient(3), added_before: None });
+    let (last, _) = bindings(&ward, Sites::All, of_device(1), next);
+    assert_eq!(last, ["device-1 on patient-1 0 to 10"]);
+}
+
+/// Patient 1 had the first device on twice, and has two others on.
+#[test]
+fn what_a_patient_wore_is_told_like_who_wore_a_device() {
+    let mut ward = ward();
+    ward.now += 10;
+    ward.done(Action::UnbindDevice { device: device(1), at: None });
+    for number in 1..=3 {
+        if number > 1 {
+            ward.done(Action::CreateDevice { device: device(number), site: id(SITE) });
+        }
+        ward.done(Action::BindDevice(NewBinding {
+            device: device(number),
+            patient: patient(1),
+            from: None,
+            schedule: Schedule::default(),
+        }));
+        ward.now += 10;
+    }
+    ward.done(Action::UnbindDevice { device: device(1), at: None });
+    let (first, next) = bindings(&ward, Sites::All, of_patient(1), None);
+    assert_eq!(first, ["device-3 on patient-1 50 to now", "device-2 on patient-1 40 to now"]);
+    let (last, next) = bindings(&ward, Sites::All, of_patient(1), next);
+    assert_eq!(last, ["device-1 on patient-1 30 to 60", "device-1 on patient-1 0 to 10"]);
+    assert_eq!(next, None);
+    let (told, _) = bindings(&ward, Sites::All, of_patient(2), None);
+    assert_eq!(told, ["device-1 on patient-2 10 to 20"]);
 }
 
 #[test]
@@ -83,7 +135,7 @@ fn what_is_outside_the_callers_sites_does_not_exist_for_them() {
     for (question, refusal) in questions {
         assert_eq!(ask(&ward, elsewhere(), question), Err(refusal));
     }
-    let question = BindingsQuestion { device: device(1), among: None, limit: 2 };
+    let question = BindingsQuestion { of: of_device(1), behind: None, limit: 2 };
     let told = ask(&ward, elsewhere(), RegistryQuestion::Bindings(question));
     assert_eq!(told, Err(not_found("device", "device-1")));
 }
@@ -100,7 +152,13 @@ fn bindings_of_patients_who_moved_away_are_left_out() {
     ward.done(south);
     ward.done(Action::TransferPatient { patient: patient(2), site: id("south") });
     let here = Sites::Only(vec![id(SITE)]);
-    let (told, next) = bindings(&ward, here, None);
-    assert_eq!(told, ["patient-3 20 to now", "patient-1 0 to 10"]);
+    let (told, next) = bindings(&ward, here.clone(), of_device(1), None);
+    assert_eq!(told, ["device-1 on patient-3 20 to now", "device-1 on patient-1 0 to 10"]);
     assert_eq!(next, None);
+    let question = BindingsQuestion { of: of_patient(2), behind: None, limit: 2 };
+    let told = ask(&ward, here, RegistryQuestion::Bindings(question));
+    assert_eq!(told, Err(Refusal::NotFound { kind: "patient", id: "patient-2".to_owned() }));
+    // What they wore stayed behind.
+    let there = Sites::Only(vec![id("south")]);
+    assert_eq!(bindings(&ward, there, of_patient(2), None), (vec![], None));
 }

@@ -227,7 +227,7 @@ fn the_registry_is_as_it_was_under_its_keys() {
         ward.state.projection().filter(is_row).collect::<Vec<_>>()
     };
     assert_eq!(registry(&restored), registry(&ward));
-    let profiles = |ward: &Ward| ward.state.profiles(Timestamp::EPOCH).collect::<Vec<_>>();
+    let profiles = |ward: &Ward| ward.state.profiles().collect::<Vec<_>>();
     assert_eq!(profiles(&restored), profiles(&ward));
     assert_eq!(profiles(&restored)[0].version, 2);
 }

@@ -11,6 +11,7 @@ use crate::grpc::calls::Audited;
 use crate::position::MessageId;
 use crate::proto::v1;
 use crate::proto::v1::list_bindings_request::Of;
+use crate::proto::v1::list_devices_request::WornBy;
 use crate::proto::v1::profile_owner::Owner;
 use crate::vitals::{DeviceId, PatientId};
 
@@ -40,6 +41,7 @@ audited! {
     AssignAlertRequest of AssignAlert => |it| alert(&it.alert_id);
     AddAlertNoteRequest of AddAlertNote => |it| alert(&it.alert_id);
 
+    WatchVitalsRequest of WatchVitals => |it| live(it);
     GetLatestVitalsRequest of GetLatestVitals => |it| About {
         text: counted(it.vitals.len(), "vital").trim_start().to_owned(),
         ..patient(&it.patient_id)
@@ -80,12 +82,26 @@ audited! {
     };
     UnbindDeviceRequest of UnbindDevice => |it| device(&it.device_id);
     ReplaceDeviceRequest of ReplaceDevice => |it| device(&it.device_id);
+    ListSitesRequest of ListSites => |_| About::default();
+    ListPatientsRequest of ListPatients => |it| listed(&it.site_id, &it.id_prefix);
+    ListDevicesRequest of ListDevices => |it| About {
+        patients: match &it.worn_by {
+            Some(WornBy::PatientId(of)) => ids([of]),
+            Some(WornBy::Nobody(_)) | None => Vec::new(),
+        },
+        ..listed(&it.site_id, &it.id_prefix)
+    };
     ListBindingsRequest of ListBindings => |it| match &it.of {
         Some(Of::DeviceId(of)) => device(of),
         Some(Of::PatientId(of)) => patient(of),
         None => About::default(),
     };
 
+    GetProfileRequest of GetProfile => |it| About {
+        text: versioned(it),
+        ..owner(it.owner.as_ref())
+    };
+    GetEffectiveProfileRequest of GetEffectiveProfile => |it| patient(&it.patient_id);
     PutProfileRequest of PutProfile => |it| owner(it.owner.as_ref());
 
     ListRejectedMessagesRequest of ListRejectedMessages => |it| About {
@@ -153,6 +169,31 @@ fn watched(request: &v1::WatchAlertsRequest) -> About {
     let sites = if site.is_some() { 0 } else { filter.site_ids.len() };
     let text = counted(sites, "site");
     About { patients: ids(&filter.patient_ids), site, text, ..About::default() }
+}
+
+/// What a prefix may be the beginning of is an id too.
+fn listed(site_id: &str, id_prefix: &str) -> About {
+    let begins: Option<PatientId> = id(id_prefix);
+    let text = begins.map(|prefix| format!("ids that begin with {prefix}")).unwrap_or_default();
+    About { text, ..site(site_id) }
+}
+
+fn versioned(request: &v1::GetProfileRequest) -> String {
+    let version = match request.version {
+        0 => String::new(),
+        version => format!("version {version}"),
+    };
+    joined([owner(request.owner.as_ref()).text, version])
+}
+
+fn live(request: &v1::WatchVitalsRequest) -> About {
+    let site = match request.site_ids.as_slice() {
+        [only] => id(only),
+        _ => None,
+    };
+    let sites = if site.is_some() { 0 } else { request.site_ids.len() };
+    let text = joined([counted(sites, "site"), counted(request.vitals.len(), "vital")]);
+    About { patients: ids(&request.patient_ids), site, text, ..About::default() }
 }
 
 fn rejected(request: &v1::ListRejectedMessagesRequest) -> String {

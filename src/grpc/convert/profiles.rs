@@ -13,6 +13,7 @@ use super::{Violations, wire_timestamp};
 use crate::engine::input::{Action, ProfileOwner};
 use crate::engine::output::{ProfileRow, Refusal};
 use crate::engine::profile::{OwnerKind, Profile, RULES_MAX, Rule, Violation};
+use crate::engine::query::{Effective, ProfileQuestion, RuleInForce};
 use crate::proto::v1;
 use crate::proto::v1::profile_owner::Owner;
 use crate::proto::v1::rule::Kind;
@@ -36,6 +37,24 @@ pub(in crate::grpc) fn put_profile(
         let expected_version = expected_version?;
         Some(Action::PutProfile { owner: owner?, profile: profile?, expected_version })
     })
+}
+
+/// The owner, and which version is asked for.
+pub(in crate::grpc) fn get_profile(
+    request: &v1::GetProfileRequest,
+) -> Result<(ProfileOwner, Option<u32>), Vec<Violation>> {
+    let mut wrong = Violations::default();
+    let owner = owner(&mut wrong, request.owner.as_ref());
+    let version = Some(request.version).filter(|version| *version != 0);
+    wrong.finish(|| Some((owner?, version)))
+}
+
+pub(in crate::grpc) fn get_effective_profile(
+    request: &v1::GetEffectiveProfileRequest,
+) -> Result<ProfileQuestion, Vec<Violation>> {
+    let mut wrong = Violations::default();
+    let patient = wrong.id("patient_id", &request.patient_id);
+    wrong.finish(|| Some(ProfileQuestion::Effective(patient?)))
 }
 
 fn owner(wrong: &mut Violations, owner: Option<&v1::ProfileOwner>) -> Option<ProfileOwner> {
@@ -144,8 +163,49 @@ pub(in crate::grpc) fn profile_version(
         profile: Some(wire_profile(&row.profile)),
         put_at: Some(wire_timestamp(row.put_at)),
         put_by: row.put_by.clone(),
-        etag: row.version.to_string(),
+        etag: etag(row.version),
     }
+}
+
+/// The rules in force for the patient of this id.
+pub(in crate::grpc) fn effective_profile(
+    effective: Effective,
+    patient_id: String,
+) -> v1::EffectiveProfile {
+    let Effective { rules, layers } = effective;
+    let layer = |(owner, version): (ProfileOwner, u32)| v1::effective_profile::Layer {
+        owner: Some(wire_owner(owner)),
+        version,
+        etag: etag(version),
+    };
+    v1::EffectiveProfile {
+        patient_id,
+        rules: rules.into_iter().map(rule_in_force).collect(),
+        layers: layers.into_iter().map(layer).collect(),
+    }
+}
+
+fn rule_in_force(in_force: RuleInForce) -> v1::EffectiveRule {
+    v1::EffectiveRule {
+        rule: Some(write::rule(&in_force.rule)),
+        owner: Some(wire_owner(in_force.owner)),
+        version: in_force.version,
+        not_monitored_because: in_force.not_monitored.unwrap_or_default(),
+    }
+}
+
+fn wire_owner(owner: ProfileOwner) -> v1::ProfileOwner {
+    let owner = match owner {
+        ProfileOwner::Default => Owner::Everyone(v1::profile_owner::Everyone {}),
+        ProfileOwner::Site(site) => Owner::SiteId(site.to_string()),
+        ProfileOwner::Patient(patient) => Owner::PatientId(patient.to_string()),
+    };
+    v1::ProfileOwner { owner: Some(owner) }
+}
+
+/// What [`expected_version`] reads; of an owner without a profile that of version 0.
+fn etag(version: u32) -> String {
+    version.to_string()
 }
 
 /// The profile that a message says, which is yet to be validated.

@@ -119,16 +119,11 @@ pub(in crate::grpc) fn latest(
 }
 
 fn stored_reading(reading: &StoredReading) -> v1::StoredReading {
-    let value = match reading.value {
-        Value::Quantity(quantity) => WireValue::Quantity(quantity.to_f64()),
-        Value::Consciousness(level) => WireValue::Consciousness(level as i32),
-        Value::Absent(reason) => WireValue::Absent(reason as i32),
-    };
     let original_unit = reading.original.map(|(_, unit)| unit.ucum().to_owned());
     v1::StoredReading {
         measured_at: Some(wire_timestamp(reading.measured_at)),
         vital: i32::from(reading.vital.number()),
-        value: Some(value),
+        value: Some(value(reading.value)),
         unit: reading.vital.unit().ucum().to_owned(),
         flags: flags(reading.quality),
         device_id: reading.device.to_string(),
@@ -141,7 +136,15 @@ fn stored_reading(reading: &StoredReading) -> v1::StoredReading {
     }
 }
 
-fn flags(quality: Quality) -> Vec<i32> {
+pub(super) fn value(value: Value) -> WireValue {
+    match value {
+        Value::Quantity(quantity) => WireValue::Quantity(quantity.to_f64()),
+        Value::Consciousness(level) => WireValue::Consciousness(level as i32),
+        Value::Absent(reason) => WireValue::Absent(reason as i32),
+    }
+}
+
+pub(super) fn flags(quality: Quality) -> Vec<i32> {
     use v1::ReadingFlag;
     [
         (Quality::QUESTIONABLE, ReadingFlag::Questionable),

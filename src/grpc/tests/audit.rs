@@ -7,9 +7,9 @@ use tokio_stream::StreamExt;
 use tonic::{Code, Request};
 
 use super::contract::{call, methods};
-use super::erasure;
 use super::fakes::{Door, FakeEngine, open, open_before, settings};
 use super::*;
+use super::{erasure, lists};
 use crate::engine::audit::{About, Access, Method, Outcome};
 use crate::engine::input::Principal;
 use crate::engine::query::Found;
@@ -39,6 +39,7 @@ async fn every_call_that_is_served_goes_on_record_by_its_name_also_when_it_is_wr
         door.rejected.answer(Ok(RejectedPage { messages: vec![], next_page_token: None }));
         door.audit.answer(Ok(AuditPage { events: vec![], next_page_token: None }));
         door.erasures.answer(Ok(erasure::done()));
+        lists::answer_empty_pages(&door);
         let before = door.commands.recorded().len();
         let called = call(&door.channel, &name, method.server_streaming()).await;
         if called.is_err_and(|status| status.code() == Code::Unimplemented) {
@@ -138,8 +139,9 @@ async fn bindings_are_on_record_with_the_patients_that_the_answer_told_of() {
     let Done::Registry { change: RegistryChange::Binding(row), .. } = bound(None) else {
         panic!("a binding")
     };
-    let bindings = vec![(row.clone(), id("p-1")), (row, id("p-2"))];
-    let found = crate::engine::query::Bindings { bindings, next_among: None };
+    let binding = |patient| (row.clone(), id("d-1"), patient);
+    let bindings = vec![binding(id("p-1")), binding(id("p-2"))];
+    let found = crate::engine::query::Bindings { bindings, next_behind: None };
     door.commands.queries.answer(Ok(Ok(Done::Found(Box::new(Found::Bindings(found))))));
     let of = Some(v1::list_bindings_request::Of::DeviceId("d-1".into()));
     let request = v1::ListBindingsRequest { of, ..v1::ListBindingsRequest::default() };

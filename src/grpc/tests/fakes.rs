@@ -14,10 +14,12 @@ use tonic::transport::{Channel, Endpoint};
 use crate::clock::{Clock, SystemClock};
 use crate::engine::audit::Access;
 use crate::engine::input::{Command, Sites};
-use crate::engine::output::{Done, Refusal, Reply};
+use crate::engine::output::{Done, ProfileRow, Refusal, Reply};
+use crate::engine::profile::Scope;
 use crate::engine::query::Query;
 use crate::grpc::{Closed, Commands, Error, Parts, Server, Settings};
 use crate::hub;
+use crate::hub::vitals::VitalsHandle;
 use crate::position::MessageId;
 use crate::proto::v1::alert_service_client::AlertServiceClient;
 use crate::proto::v1::audit_service_client::AuditServiceClient;
@@ -123,6 +125,7 @@ pub(super) type FakeBuckets = Fake<BucketsQuery, Result<BucketsPage, HistoryErro
 pub(super) type FakeRejected = Fake<RejectedQuery, Result<RejectedPage, HistoryError>>;
 pub(super) type FakeAudit = Fake<AuditQuery, Result<AuditPage, HistoryError>>;
 pub(super) type FakeErasures = Fake<(PatientKey, Sites), Result<StoredErasure, HistoryError>>;
+pub(super) type FakeProfiles = Fake<(Scope, u32), Result<ProfileRow, HistoryError>>;
 pub(super) type FakeLetters = Fake<(MessageId, Sites), Result<DeadLetter, HistoryError>>;
 
 /// A fake of each kind of question.
@@ -135,6 +138,7 @@ pub(super) struct FakeStore {
     letters: Arc<FakeLetters>,
     audit: Arc<FakeAudit>,
     erasures: Arc<FakeErasures>,
+    profiles: Arc<FakeProfiles>,
 }
 
 impl FakeStore {
@@ -147,6 +151,7 @@ impl FakeStore {
             letters: Fake::new(),
             audit: Fake::new(),
             erasures: Fake::new(),
+            profiles: Fake::new(),
         }
     }
 }
@@ -211,6 +216,10 @@ impl History for FakeStore {
         self.erasures.ask((patient, sites))
     }
 
+    async fn profile(&self, scope: Scope, version: u32) -> Result<ProfileRow, HistoryError> {
+        self.profiles.ask((scope, version))
+    }
+
     async fn list_audit_events(&self, query: AuditQuery) -> Result<AuditPage, HistoryError> {
         self.audit.ask(query)
     }
@@ -238,6 +247,7 @@ pub(super) struct Door {
     /// Tells the streams to end.
     pub(super) stopping: CancellationToken,
     pub(super) erasures: Arc<FakeErasures>,
+    pub(super) profile_versions: Arc<FakeProfiles>,
     pub(super) cancel: CancellationToken,
     pub(super) running: JoinHandle<Result<(), Error>>,
 }
@@ -276,8 +286,9 @@ impl Door {
 
 /// These parts, and a hub that has nothing to say.
 pub(super) fn parts(commands: Arc<dyn Commands>, history: Arc<dyn History>) -> Parts {
-    let (hub, stopping) = (hub::tests::idle(), CancellationToken::new());
-    Parts { commands, history, hub, stopping, clock: Arc::new(SystemClock) }
+    let (hub, vitals) = (hub::tests::idle(), hub::vitals::tests::idle());
+    let (stopping, clock) = (CancellationToken::new(), Arc::new(SystemClock));
+    Parts { commands, history, hub, vitals, stopping, clock }
 }
 
 /// Settings for a free port on the loopback interface.
@@ -300,16 +311,25 @@ pub(super) async fn open_before(hub: hub::Handle, settings: Settings) -> Door {
 
 /// The same, by a clock of the test's.
 pub(super) async fn open_by(clock: Arc<dyn Clock>, hub: hub::Handle, settings: Settings) -> Door {
+    open_parts(settings, |parts| Parts { hub, clock, ..parts }).await
+}
+
+/// A door behind which this hub of vitals stands.
+pub(super) async fn open_watching(vitals: VitalsHandle, settings: Settings) -> Door {
+    open_parts(settings, |parts| Parts { vitals, ..parts }).await
+}
+
+async fn open_parts(settings: Settings, change: impl FnOnce(Parts) -> Parts) -> Door {
     let (commands, store) = (FakeEngine::new(), FakeStore::new());
-    let parts = Parts { hub, clock, ..parts(commands.clone(), Arc::new(store.clone())) };
+    let parts = change(parts(commands.clone(), Arc::new(store.clone())));
     let stopping = parts.stopping.clone();
     let server = Server::build(settings, parts).expect("a free port");
     let address = server.local_addr();
     let channel = connect(address);
     let cancel = CancellationToken::new();
     let running = tokio::spawn(server.run(cancel.clone()));
-    let FakeStore { readings: history, latest, buckets, rejected, letters, audit, erasures } =
-        store;
+    let FakeStore { readings: history, latest, buckets, rejected, letters, .. } = store.clone();
+    let FakeStore { audit, erasures, profiles: profile_versions, .. } = store;
     Door {
         address,
         channel,
@@ -321,6 +341,7 @@ pub(super) async fn open_by(clock: Arc<dyn Clock>, hub: hub::Handle, settings: S
         letters,
         audit,
         erasures,
+        profile_versions,
         stopping,
         cancel,
         running,

@@ -1,16 +1,15 @@
 //! The registry is asked: what was found, and what is nobody's to find.
 
-use tonic::{Code, Status};
+use tonic::Code;
 
 use super::fakes::{Door, open};
-use super::{check, id, patient_row, schedule, wire};
+use super::{check, id, patient_row, wire};
 use crate::clock::Timestamp;
-use crate::engine::output::{BindingRow, DeviceRow, Done, Refusal, SiteRow};
+use crate::engine::output::{DeviceRow, Done, Refusal, SiteRow};
 use crate::engine::profile::Eligibility;
-use crate::engine::query::{Bindings, Found, Question, RegistryQuestion};
+use crate::engine::query::{Found, Question, RegistryQuestion};
 use crate::proto::v1;
-use crate::proto::v1::list_bindings_request::Of;
-use crate::vitals::{DeviceKey, PatientKey, SiteKey};
+use crate::vitals::{DeviceKey, SiteKey};
 
 fn finds(door: &Door, found: Found) {
     door.commands.queries.answer(Ok(Ok(Done::Found(Box::new(found)))));
@@ -77,57 +76,12 @@ async fn a_device_is_looked_up() {
 }
 
 #[tokio::test]
-async fn a_devices_bindings_come_in_pages() {
-    let door = open().await;
-    let (schedule, wire_schedule) = schedule();
-    let row = BindingRow {
-        device: DeviceKey(1),
-        patient: PatientKey(1),
-        from: Timestamp::from_seconds(20),
-        until: Some(Timestamp::from_seconds(30)),
-        schedule: schedule.into(),
-    };
-    let page = Bindings { bindings: vec![(row, id("p-1"))], next_among: Some(7) };
-    finds(&door, Found::Bindings(page));
-    finds(&door, Found::Bindings(Bindings { bindings: Vec::new(), next_among: None }));
-    let mut request = v1::ListBindingsRequest {
-        of: Some(Of::DeviceId("d-1".to_owned())),
-        page_size: 1,
-        page_token: String::new(),
-    };
-    let first = door.registry().list_bindings(request.clone()).await.expect("found").into_inner();
-    let expected = v1::Binding {
-        device_id: "d-1".to_owned(),
-        patient_id: "p-1".to_owned(),
-        from: wire(20),
-        until: wire(30),
-        schedule: Some(wire_schedule),
-    };
-    assert_eq!(first.bindings, [expected]);
-    request.page_token = first.next_page_token;
-    let last = door.registry().list_bindings(request).await.expect("found").into_inner();
-    assert_eq!((last.bindings.len(), &*last.next_page_token), (0, ""));
-    let asked: Vec<_> = door.commands.queries.seen().into_iter().map(|it| it.question).collect();
-    let among = |question: &Question| match question {
-        Question::Registry(RegistryQuestion::Bindings(asked)) => (asked.among, asked.limit),
-        other => panic!("{other:?}"),
-    };
-    assert_eq!([among(&asked[0]), among(&asked[1])], [(None, 1), (Some(7), 1)]);
-    door.close().await;
-}
-
-#[tokio::test]
-async fn what_is_not_there_is_not_found_and_what_is_not_served_says_so() {
+async fn what_is_not_there_is_not_found() {
     let door = open().await;
     let refusal = Refusal::NotFound { kind: "device", id: "d-1".to_owned() };
     door.commands.queries.answer(Ok(Err(refusal)));
     let request = v1::GetDeviceRequest { device_id: "d-1".to_owned() };
     let status = door.registry().get_device(request).await.expect_err("nobody has it");
     check(&status, Code::NotFound, "DEVICE_NOT_FOUND");
-
-    let of = Some(Of::PatientId("p-1".to_owned()));
-    let request = v1::ListBindingsRequest { of, ..v1::ListBindingsRequest::default() };
-    let status: Status = door.registry().list_bindings(request).await.expect_err("not served");
-    check(&status, Code::Unimplemented, "NOT_SERVED");
     door.close().await;
 }

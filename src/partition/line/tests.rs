@@ -177,7 +177,7 @@ fn question() -> (Work, oneshot::Receiver<Reply>) {
     let device = DeviceId::new("watch").unwrap();
     let query = Query { principal, question: Question::DeviceReport(device) };
     let (answer, answered) = oneshot::channel();
-    let (received_at, task) = (SystemClock.now(), Task::Answer(query));
+    let (received_at, task) = (SystemClock.now(), Task::Answer(Box::new(query)));
     let completion = Completion::Answer(answer);
     (Work { received_at, task, completion, admission: None }, answered)
 }

@@ -4,6 +4,7 @@
 //! snapshot.
 
 mod buckets;
+mod profiles;
 mod readings;
 
 use std::time::Duration;
@@ -18,6 +19,8 @@ use tokio_postgres::{Client, Config, NoTls, Row};
 
 use super::{Address, reason};
 use crate::engine::input::Sites;
+use crate::engine::output::ProfileRow;
+use crate::engine::profile::Scope;
 use crate::position::MessageId;
 use crate::store::Settings;
 use crate::store::audit::{AuditPage, AuditQuery, ChainKey, StoredAuditEvent};
@@ -101,6 +104,10 @@ impl History for PostgresHistory {
         sites: Sites,
     ) -> Result<StoredErasure, HistoryError> {
         self.one_erasure(patient, &sites).await
+    }
+
+    async fn profile(&self, scope: Scope, version: u32) -> Result<ProfileRow, HistoryError> {
+        self.one_profile(scope, version).await
     }
 
     async fn list_audit_events(&self, query: AuditQuery) -> Result<AuditPage, HistoryError> {

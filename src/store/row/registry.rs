@@ -57,12 +57,17 @@ pub(in crate::store) fn registry(change: &RegistryChange) -> (Identity, Row) {
 }
 
 pub(super) fn scope_cells(scope: Scope) -> [Cell; 2] {
-    let (kind, key) = match scope {
+    let (kind, key) = scope_columns(scope);
+    [text(kind), int(key)]
+}
+
+/// The two columns of a scope.
+pub(in crate::store) const fn scope_columns(scope: Scope) -> (&'static str, u32) {
+    match scope {
         Scope::Default => ("default", 0),
         Scope::Site(site) => ("site", site.0),
         Scope::Patient(patient) => ("patient", patient.0),
-    };
-    [text(kind), int(key)]
+    }
 }
 
 fn site(row: &SiteRow) -> Row {
@@ -117,8 +122,7 @@ fn profile(row: &ProfileRow) -> Row {
     cells
 }
 
-/// A version of a profile of which it is not known who put it, where no row says so.
-pub(in crate::store) fn missing_profile(row: ProfileRow) -> ledger::Change {
-    let put_by = "not known".to_owned();
-    ledger::Change::Add(&PROFILES, profile(&ProfileRow { put_by, ..row }))
+/// A version of a profile, where no row says what it is.
+pub(in crate::store) fn missing_profile(row: &ProfileRow) -> ledger::Change {
+    ledger::Change::Add(&PROFILES, profile(row))
 }

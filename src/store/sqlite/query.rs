@@ -4,6 +4,7 @@
 //! used again.
 
 mod buckets;
+mod profiles;
 mod readings;
 
 use std::fmt::Display;
@@ -19,6 +20,8 @@ use tokio::time::{Instant, timeout_at};
 use super::{BUSY_WAIT, audit, erasure, rejected};
 use crate::clock::Timestamp;
 use crate::engine::input::Sites;
+use crate::engine::output::ProfileRow;
+use crate::engine::profile::Scope;
 use crate::position::MessageId;
 use crate::store::Settings;
 use crate::store::audit::{AuditPage, AuditQuery, ChainKey, Page as AuditPages, StoredAuditEvent};
@@ -26,7 +29,7 @@ use crate::store::buckets::{BucketsPage, BucketsQuery, Scan};
 use crate::store::erasure::StoredErasure;
 use crate::store::history::{
     History, HistoryError, LatestQuery, ReadingsPage, ReadingsQuery, StoredReading, page_of,
-    read_all, unavailable,
+    profile_of, read_all, unavailable,
 };
 use crate::store::page::Page;
 use crate::store::rejected::{
@@ -120,6 +123,12 @@ impl History for SqliteHistory {
     ) -> Result<StoredErasure, HistoryError> {
         let one = self.ask(move |connection| erasure::one(connection, patient, &sites)).await?;
         one.ok_or(HistoryError::UnknownPatient)
+    }
+
+    async fn profile(&self, scope: Scope, version: u32) -> Result<ProfileRow, HistoryError> {
+        let one = self.ask(move |connection| profiles::one(connection, scope, version)).await?;
+        let (profile, put_at, put_by) = one.ok_or(HistoryError::UnknownProfile)?;
+        profile_of(scope, version, (&profile, put_at, put_by))
     }
 
     async fn list_audit_events(&self, query: AuditQuery) -> Result<AuditPage, HistoryError> {

@@ -259,7 +259,7 @@ on_both! {
         assert_eq!(gap.expect("accepted").expect("a gap").after, None);
         line.store(&settings).await;
         check_rows(&store, &["p-1"], &["p-1"]).await;
-        assert_eq!(store.value("SELECT put_by FROM profiles").await, "not known");
+        assert_eq!(store.value("SELECT put_by FROM profiles").await, "anna");
     }
 
     async fn another_journal_of_the_same_people_is_accepted(store: Store) {
