@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 use tonic::codegen::http::HeaderValue;
@@ -21,6 +22,7 @@ use tonic::service::interceptor::InterceptorLayer;
 use tracing::{info, warn};
 
 use crate::clock::Clock;
+use crate::position::Position;
 use crate::proto::v1::alert_service_server::AlertServiceServer;
 use crate::proto::v1::audit_service_server::AuditServiceServer;
 use crate::proto::v1::ingest_service_server::IngestServiceServer;
@@ -131,6 +133,8 @@ pub struct Parts {
     pub commands: Arc<dyn Commands>,
     /// Answers about the past.
     pub history: Arc<dyn History>,
+    /// How far the store has come, whose history it is.
+    pub stored: watch::Receiver<Position>,
     /// Knows what is open, and tells what happens.
     pub hub: hub::Handle,
     /// Tells what is measured.
@@ -296,7 +300,7 @@ fn routes(
     health: &Health,
 ) -> Routes {
     let limit = settings.message_bytes_max;
-    let Parts { commands, history, hub, vitals, stopping, .. } = parts;
+    let Parts { commands, history, stored, hub, vitals, stopping, .. } = parts;
     macro_rules! guarded {
         ($server:path, $service:expr) => {{
             let server = <$server>::new($service);
@@ -307,7 +311,13 @@ fn routes(
     Routes::default()
         .add_service(guarded!(
             AlertServiceServer<_>,
-            alerts::Service::new(commands.clone(), streams.clone(), hub, stopping.clone())
+            alerts::Service::new(
+                commands.clone(),
+                streams.clone(),
+                hub,
+                (history.clone(), stored),
+                stopping.clone()
+            )
         ))
         .add_service(guarded!(
             VitalsServiceServer<_>,

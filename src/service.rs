@@ -102,7 +102,7 @@ impl Service {
         let journal = opened.journal;
         let (recovered, gap) = gaps::mind(&store, &journal, recovered).await?;
         let standing = hub::Snapshot {
-            alerts: recovered.open_alerts().cloned().collect(),
+            alerts: recovered.open_alerts().cloned().map(Arc::new).collect(),
             patients: recovered.state.monitoring().map(Arc::new).collect(),
         };
         let at = recovered.position;
@@ -149,6 +149,7 @@ impl Service {
         let parts = grpc::Parts {
             commands,
             history,
+            stored: monitor.stored(),
             hub: watching,
             vitals: watching_vitals,
             stopping: stopping.clone(),

@@ -21,6 +21,7 @@
 //! demands it is refused instead of being obeyed by half.
 
 mod aggregate;
+pub mod alerts;
 pub mod audit;
 mod backoff;
 mod batch;
@@ -50,6 +51,7 @@ mod state;
 use std::time::Duration;
 
 pub use aggregate::Aggregate;
+pub use alerts::{ALERTS_PAGE_SIZE_MAX, AlertStory, AlertsPage, AlertsQuery};
 pub use audit::{AUDIT_PAGE_SIZE_MAX, AuditPage, AuditQuery, StoredAuditEvent, StoredDetails};
 pub use buckets::{BucketsPage, BucketsQuery, ReadingBucket};
 pub use erasure::StoredErasure;

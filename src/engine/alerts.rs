@@ -315,6 +315,15 @@ pub enum Trigger {
 }
 
 impl Trigger {
+    /// The readings that decided it, if any did.
+    #[must_use]
+    pub fn readings(&self) -> &[DecidingReading] {
+        match self {
+            Self::Readings(readings) => readings,
+            _ => &[],
+        }
+    }
+
     /// Its name in the store.
     #[must_use]
     pub const fn name(&self) -> &'static str {

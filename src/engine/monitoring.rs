@@ -8,6 +8,7 @@ use super::context::Context;
 use super::output::{MonitoringChange, MonitoringState, Output};
 use super::patient::{Channel, Patient};
 use crate::clock::Timestamp;
+use crate::vitals::SiteId;
 
 /// A patient's monitoring state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,14 +50,23 @@ pub(super) fn tell(patient: &mut Patient, cx: &mut Context<'_>) {
     cx.outputs.push(Output::Monitoring(Box::new(change(patient, cx.site))));
 }
 
+/// The same of a patient who was at another site until now.
+pub(super) fn tell_moved(patient: &mut Patient, cx: &mut Context<'_>, from: SiteId) {
+    tell(patient, cx);
+    if let Some(Output::Monitoring(change)) = cx.outputs.last_mut() {
+        change.moved_from = Some(from);
+    }
+}
+
 /// The state as it is told.
-pub(super) fn change(patient: &Patient, site: &crate::vitals::SiteId) -> MonitoringChange {
+pub(super) fn change(patient: &Patient, site: &SiteId) -> MonitoringChange {
     MonitoringChange {
         patient: patient.row.id.clone(),
         patient_key: patient.row.key,
         site: site.clone(),
         state: patient.monitoring.state,
         since: patient.monitoring.since,
+        moved_from: None,
     }
 }
 

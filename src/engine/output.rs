@@ -229,6 +229,9 @@ pub struct MonitoringChange {
     pub state: MonitoringState,
     /// Since when.
     pub since: Timestamp,
+    /// Where they were before, if they were transferred: who sees only that site has seen the last
+    /// of them.
+    pub moved_from: Option<SiteId>,
 }
 
 /// How a patient is watched. Numbers are those of protobuf.

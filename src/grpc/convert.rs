@@ -13,6 +13,7 @@ use crate::engine::profile::Violation;
 use crate::vitals::{InvalidId, Quantity, Vital};
 
 pub(super) mod about;
+pub(super) mod alert_lists;
 pub(super) mod alert_work;
 pub(super) mod alerts;
 pub(super) mod audit;

@@ -108,6 +108,15 @@ pub(super) fn no_history(error: HistoryError, id: &str) -> Status {
     }
 }
 
+/// The store has not got everything that was durable when it was asked.
+pub(super) fn history_behind(entries: u64) -> Status {
+    let message = format!(
+        "the history is {entries} entries behind what has happened; try again later, or ask for \
+         what is open only"
+    );
+    with_reason(Code::Unavailable, "HISTORY_BEHIND", message, &[("entries", entries.to_string())])
+}
+
 /// The service takes no more commands.
 pub(super) fn stopping() -> Status {
     let message = "the service is stopping; what was asked may or may not have happened";

@@ -15,10 +15,12 @@ mod lists;
 mod live;
 mod lookups;
 mod malformed;
+mod past;
 mod profiles;
 mod reports;
 pub(in crate::grpc) mod tokens;
 mod trends;
+mod watching;
 mod web;
 
 use std::time::Duration;

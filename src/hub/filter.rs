@@ -28,6 +28,13 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// All that is in scope.
+    #[must_use]
+    pub fn everything(scope: Sites) -> Self {
+        let (sites, patients) = Default::default();
+        Self { scope, sites, patients, priority_min: Priority::Low }
+    }
+
     /// Whether an open alert belongs into the watcher's snapshot.
     #[must_use]
     pub fn admits(&self, alert: &Alert) -> bool {
@@ -42,7 +49,8 @@ impl Filter {
             Change::Alert(event) => self.covers(&event.alert) && event.concerns(self.priority_min),
             Change::Monitoring(monitoring) => self.admits_patient(monitoring),
             Change::Left(left) => {
-                self.covers_site(&left.site) && self.covers_patient(&left.patient)
+                let stays = left.to.as_ref().is_some_and(|to| self.covers_site(to));
+                self.covers_site(&left.site) && self.covers_patient(&left.patient) && !stays
             }
         }
     }
@@ -53,7 +61,9 @@ impl Filter {
         self.covers_site(&monitoring.site) && self.covers_patient(&monitoring.patient)
     }
 
-    fn covers(&self, alert: &Alert) -> bool {
+    /// Whether an alert is of what the watcher asked for, whatever its priority.
+    #[must_use]
+    pub fn covers(&self, alert: &Alert) -> bool {
         match (&alert.site, &alert.patient) {
             (None, _) => true,
             (Some(site), None) => self.covers_site(site) && self.patients.is_empty(),

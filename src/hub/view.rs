@@ -1,12 +1,15 @@
 //! What the hub knows: the open alerts and how each patient is watched now, and what happened to
 //! both a while ago.
+//!
+//! What happened is kept once and shared by all who are told of it. Memory of the past is bounded
+//! in events and in bytes; whoever needs more finds it in the journal.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::filter::Filter;
-use crate::engine::alerts::{Alert, AlertEvent, AlertId};
-use crate::engine::output::{MonitoringChange, Output};
+use crate::engine::alerts::{Alert, AlertEvent, AlertId, Trigger};
+use crate::engine::output::{Erased, MonitoringChange, Output};
 use crate::journal::Entry;
 use crate::position::{OutputId, Position};
 use crate::vitals::{PatientId, PatientKey, SiteId};
@@ -14,12 +17,14 @@ use crate::vitals::{PatientId, PatientKey, SiteId};
 /// Events remembered for watchers that were cut off briefly. At a thousand beds, a hundred alerts
 /// and a few changes of monitoring a bed and day this is about an hour.
 const RECENT_MAX: usize = 16_384;
+/// And no more bytes of them than this: an event takes about half a KiB, one with a long note a few.
+const RECENT_BYTES_MAX: usize = 16 << 20;
 
 /// What stands at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// Open alerts.
-    pub alerts: Vec<Alert>,
+    pub alerts: Vec<Arc<Alert>>,
     /// How each patient is watched.
     pub patients: Vec<Arc<MonitoringChange>>,
 }
@@ -31,6 +36,8 @@ pub struct EventRef {
     pub id: OutputId,
     /// What happened.
     pub change: Change,
+    /// What it takes in memory, for as long as anybody holds it.
+    pub(super) bytes: usize,
 }
 
 /// What can happen that watchers are told of.
@@ -40,11 +47,11 @@ pub enum Change {
     Alert(Arc<AlertEvent>),
     /// A patient is watched otherwise than before.
     Monitoring(Arc<MonitoringChange>),
-    /// A patient is there no longer: they were erased.
+    /// A patient is at their site no longer: they were erased, or transferred.
     Left(Arc<Left>),
 }
 
-/// Who is there no longer.
+/// Who is at a site no longer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Left {
     /// Who.
@@ -53,21 +60,24 @@ pub struct Left {
     pub patient_key: PatientKey,
     /// Where they were.
     pub site: SiteId,
+    /// Where they are now; `None` if they were erased.
+    pub to: Option<SiteId>,
 }
 
 impl Change {
-    /// What an output says to watchers. It is copied out of its entry, so that remembering it does
-    /// not keep a whole batch of readings.
-    fn of(output: &Output) -> Option<Self> {
-        match output {
+    /// What an output says to watchers: for a transfer, to those who see the site that was left,
+    /// and then to those who see the other. It is copied out of its entry, so that remembering it
+    /// does not keep a whole batch of readings.
+    fn of(output: &Output) -> [Option<Self>; 2] {
+        let changed = match output {
             Output::Alert(event) => Some(Self::Alert(Arc::new((**event).clone()))),
-            Output::Monitoring(change) => Some(Self::Monitoring(Arc::new((**change).clone()))),
-            Output::Erased(erased) => Some(Self::Left(Arc::new(Left {
-                // Told again, long after, to who has forgotten them.
-                patient: erased.patient.clone()?,
-                patient_key: erased.tombstone.key,
-                site: erased.site.clone(),
-            }))),
+            Output::Monitoring(change) => {
+                let left = Left::by_transfer(change).map(|left| Self::Left(Arc::new(left)));
+                return [left, Some(Self::Monitoring(Arc::new((**change).clone())))];
+            }
+            Output::Erased(erased) => {
+                Left::by_erasure(erased).map(|left| Self::Left(Arc::new(left)))
+            }
             Output::Reading(_)
             | Output::Reject(_)
             | Output::Registry(_)
@@ -76,27 +86,87 @@ impl Change {
             | Output::DeviceSequences(_)
             | Output::DeviceNumbers(_)
             | Output::Audit(_) => None,
+        };
+        [changed, None]
+    }
+
+    /// What it takes in memory: its own size and that of its texts and lists.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Alert(event) => size_of::<AlertEvent>() + bytes_beside(event),
+            Self::Monitoring(_) => size_of::<MonitoringChange>() + IDS_BYTES,
+            Self::Left(_) => size_of::<Left>() + IDS_BYTES,
         }
+    }
+}
+
+/// Ids are short; these are as many bytes as two may have at most.
+const IDS_BYTES: usize = 128;
+
+fn bytes_beside(event: &AlertEvent) -> usize {
+    let texts = [&event.actor, &event.note, &event.alert.assignee];
+    let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+    let readings = match &event.trigger {
+        Trigger::Readings(readings) => size_of_val(&readings[..]),
+        _ => 0,
+    };
+    let score = event.alert.score.as_ref().map_or(0, |score| {
+        size_of_val(&**score) + size_of_val(&score.parameters[..]) + size_of_val(&score.missing[..])
+    });
+    texts + readings + score + 2 * IDS_BYTES
+}
+
+impl Left {
+    fn by_transfer(change: &MonitoringChange) -> Option<Self> {
+        let (patient, patient_key) = (change.patient.clone(), change.patient_key);
+        let (site, to) = (change.moved_from.clone()?, Some(change.site.clone()));
+        Some(Self { patient, patient_key, site, to })
+    }
+
+    /// `None` if it is told again, long after, to who has forgotten them.
+    fn by_erasure(erased: &Erased) -> Option<Self> {
+        let (site, patient_key) = (erased.site.clone(), erased.tombstone.key);
+        Some(Self { patient: erased.patient.clone()?, patient_key, site, to: None })
     }
 }
 
 /// What an entry says to watchers, in order.
 pub(super) fn events(entry: &Entry) -> impl Iterator<Item = EventRef> {
-    (0..).zip(&entry.outputs).filter_map(|(index, output)| {
+    (0..).zip(&entry.outputs).flat_map(|(index, output)| {
         let id = OutputId { position: entry.position, index };
-        Some(EventRef { id, change: Change::of(output)? })
+        let told = Change::of(output).into_iter().flatten();
+        told.map(move |change| EventRef { id, bytes: change.bytes(), change })
     })
+}
+
+/// An open alert, with as much of its past as is in memory.
+#[derive(Clone, Debug)]
+pub struct Story {
+    /// The alert.
+    pub alert: Arc<Alert>,
+    /// Its latest events, in order.
+    pub events: Vec<Arc<AlertEvent>>,
+}
+
+impl Story {
+    /// Whether no event is missing: each makes the alert's revision one more.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        usize::try_from(self.alert.revision).is_ok_and(|revision| revision == self.events.len())
+    }
 }
 
 /// The hub's knowledge, as of one position.
 pub(super) struct View {
     position: Position,
-    open: BTreeMap<AlertId, Alert>,
+    open: BTreeMap<AlertId, Arc<Alert>>,
     patients: BTreeMap<PatientKey, Arc<MonitoringChange>>,
     /// How many patients are watched in each way, by its name.
     watched: BTreeMap<&'static str, usize>,
     /// What happened after `recent_after`, in order.
     recent: VecDeque<EventRef>,
+    /// What those take.
+    recent_bytes: usize,
     recent_after: OutputId,
 }
 
@@ -110,6 +180,7 @@ impl View {
             patients: BTreeMap::new(),
             watched: BTreeMap::new(),
             recent: VecDeque::new(),
+            recent_bytes: 0,
             recent_after: end_of(position),
         };
         patients.into_iter().for_each(|change| view.watch(change));
@@ -147,17 +218,20 @@ impl View {
                 self.open.remove(&event.alert.id);
             }
             Change::Alert(event) => {
-                self.open.insert(event.alert.id, event.alert.clone());
+                self.open.insert(event.alert.id, Arc::new(event.alert.clone()));
             }
             Change::Monitoring(change) => self.watch(Arc::clone(change)),
-            Change::Left(left) => self.unwatch(left.patient_key),
+            Change::Left(left) if left.to.is_none() => self.unwatch(left.patient_key),
+            // How they are watched at the other site is told next.
+            Change::Left(_) => {}
         }
-        if self.recent.len() == RECENT_MAX
-            && let Some(oldest) = self.recent.pop_front()
-        {
+        self.recent_bytes += event.bytes;
+        self.recent.push_back(event.clone());
+        while self.recent.len() > RECENT_MAX || self.recent_bytes > RECENT_BYTES_MAX {
+            let Some(oldest) = self.recent.pop_front() else { break };
+            self.recent_bytes -= oldest.bytes;
             self.recent_after = oldest.id;
         }
-        self.recent.push_back(event.clone());
     }
 
     /// Everything up to here has been seen.
@@ -168,6 +242,26 @@ impl View {
     /// How many patients are watched in each way.
     pub(super) const fn watched(&self) -> &BTreeMap<&'static str, usize> {
         &self.watched
+    }
+
+    /// The last entry that was taken in.
+    pub(super) const fn position(&self) -> Position {
+        self.position
+    }
+
+    /// The open alerts that `wanted` picks.
+    pub(super) fn open(&self, wanted: impl Fn(&Alert) -> bool) -> Vec<Arc<Alert>> {
+        self.open.values().filter(|alert| wanted(alert)).cloned().collect()
+    }
+
+    /// An open alert, and what is remembered of its events.
+    pub(super) fn story(&self, id: AlertId) -> Option<Story> {
+        let alert = Arc::clone(self.open.get(&id)?);
+        let events = self.recent.iter().filter_map(|event| match &event.change {
+            Change::Alert(event) if event.alert.id == id => Some(Arc::clone(event)),
+            _ => None,
+        });
+        Some(Story { alert, events: events.collect() })
     }
 
     /// How many alerts are open.

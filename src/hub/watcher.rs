@@ -1,13 +1,17 @@
-//! A watcher: its queue in the hub, and the stream that reads from it.
+//! A watcher: the end of it that the hub holds, and the watch that its client reads.
+//!
+//! A watch joins the hub, gives what comes in its queue, and where that is not enough, reads the
+//! journal until it can join again. While it does, it tells by itself that it is alive.
 
 use std::sync::Arc;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use metrics::counter;
-use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+use tokio::time::{Interval, MissedTickBehavior};
 
 use super::filter::Filter;
+use super::queue::{self, BYTES_MAX, Next, Queue, Refused, UPDATES_MAX};
 use super::view::{self, EventRef, Snapshot};
 use super::{Handle, Joined, WatchError};
 use crate::clock::Timestamp;
@@ -15,14 +19,16 @@ use crate::journal::{Follower, Journal};
 use crate::position::{OutputId, Position};
 use crate::telemetry::names;
 
-/// Updates that wait for one watcher. Full, the watcher is closed: it can resume.
-const QUEUE_MAX: usize = 1024;
-
 /// What a watcher is told.
 #[derive(Clone, Debug)]
 pub enum Update {
     /// What stands, which replaces whatever the watcher held.
-    Snapshot(Arc<Snapshot>),
+    Snapshot {
+        /// It.
+        standing: Arc<Snapshot>,
+        /// Everything up to here is in it.
+        last: OutputId,
+    },
     /// Everything before was the past: from here on it is live.
     Live {
         /// Everything up to here was given.
@@ -32,6 +38,26 @@ pub enum Update {
     Event(EventRef),
     /// The hub is alive.
     Heartbeat(Heartbeat),
+}
+
+impl Update {
+    /// What it may be the last to hold.
+    pub(super) const fn bytes(&self) -> usize {
+        match self {
+            Self::Event(event) => event.bytes,
+            Self::Snapshot { .. } | Self::Live { .. } | Self::Heartbeat(_) => 0,
+        }
+    }
+
+    /// Everything up to here was given with it.
+    const fn last(&self) -> OutputId {
+        match self {
+            Self::Event(event) => event.id,
+            Self::Snapshot { last, .. }
+            | Self::Live { last }
+            | Self::Heartbeat(Heartbeat { last, .. }) => *last,
+        }
+    }
 }
 
 /// A sign of life.
@@ -49,48 +75,39 @@ pub struct Heartbeat {
 
 /// The watcher was too slow: it is closed, and can resume from its last cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the watcher did not read for more than {QUEUE_MAX} updates")]
+#[error("the watcher did not read for more than {UPDATES_MAX} updates or {BYTES_MAX} bytes")]
 pub struct Lagged;
 
 /// The hub's side of a watcher.
 pub(super) struct Watcher {
-    filter: Filter,
+    filter: Arc<Filter>,
     /// The watcher has seen everything up to here. It may lie ahead of the hub, if the watcher
     /// has just read the journal itself.
     after: OutputId,
-    updates: mpsc::Sender<Update>,
-    lagged: Arc<OnceLock<Instant>>,
+    updates: queue::Sender,
 }
 
-/// The stream's side.
-pub(super) struct Queue {
-    updates: mpsc::Receiver<Update>,
-    /// When the hub found the queue full, if it did.
-    lagged: Arc<OnceLock<Instant>>,
-}
-
-pub(super) fn queue(filter: Filter, after: OutputId) -> (Watcher, Queue) {
-    let (sender, updates) = mpsc::channel(QUEUE_MAX);
-    let lagged = Arc::new(OnceLock::new());
-    let watcher = Watcher { filter, after, updates: sender, lagged: Arc::clone(&lagged) };
-    (watcher, Queue { updates, lagged })
+pub(super) fn queue(filter: Arc<Filter>, after: OutputId) -> (Watcher, Queue) {
+    let (updates, queue) = queue::channel();
+    (Watcher { filter, after, updates }, queue)
 }
 
 impl Watcher {
-    pub(super) const fn filter(&self) -> &Filter {
+    pub(super) fn filter(&self) -> &Filter {
         &self.filter
     }
 
     /// Begins with a snapshot.
     pub(super) fn begin(&self, standing: Snapshot, last: OutputId) {
-        self.send(Update::Snapshot(Arc::new(standing)));
+        self.send(Update::Snapshot { standing: Arc::new(standing), last });
         self.send(Update::Live { last });
     }
 
     /// Begins with what was missed; false if that is more than the queue holds.
     pub(super) fn catch_up(&self, missed: impl Iterator<Item = EventRef>, last: OutputId) -> bool {
         let last = last.max(self.after);
-        missed.into_iter().all(|event| self.offer(&event)) && self.send(Update::Live { last })
+        let offered = missed.into_iter().all(|event| self.offer(&event));
+        offered && self.send(Update::Live { last })
     }
 
     /// Tells the watcher that the hub is alive; false if the watcher is to be let go.
@@ -109,32 +126,30 @@ impl Watcher {
     }
 
     /// Tells the watcher something; false if it is to be let go.
-    pub(super) fn send(&self, update: Update) -> bool {
-        match self.updates.try_send(update) {
-            Ok(()) => true,
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                self.lagged.get_or_init(Instant::now);
-                counter!(names::WATCHERS_ENDED_TOTAL, "reason" => "lagged").increment(1);
-                false
-            }
-            Err(mpsc::error::TrySendError::Closed(_)) => false,
+    fn send(&self, update: Update) -> bool {
+        let sent = self.updates.send(update);
+        if sent == Err(Refused::Lagged) {
+            counter!(names::WATCHERS_ENDED_TOTAL, "reason" => "lagged").increment(1);
         }
+        sent.is_ok()
     }
 }
 
 /// A watch, to be read by the one who asked for it.
 pub struct Watch {
     hub: Handle,
-    filter: Filter,
+    filter: Arc<Filter>,
     stage: Stage,
-    /// The last output given.
-    last: OutputId,
+    /// Everything up to here was given; `None` before the snapshot.
+    last: Option<OutputId>,
+    /// When to tell of life, while the hub does not.
+    heartbeat: Interval,
 }
 
 enum Stage {
     /// Asks the hub to be let in.
-    Joining { after: Option<OutputId> },
-    /// Reads what it missed from the journal.
+    Joining(Option<oneshot::Receiver<Joined>>),
+    /// Reads what it missed from the journal, up to `after` so far.
     Reading { follower: Follower, pending: std::vec::IntoIter<EventRef>, after: OutputId },
     /// Gets what the hub says.
     In(Queue),
@@ -148,8 +163,9 @@ pub enum Ended {
     Lagged {
         /// How.
         lagged: Lagged,
-        /// The last output that it was given: it can resume behind it.
-        last: OutputId,
+        /// The last output that it was given: it can resume behind it. `None` if it was given
+        /// nothing.
+        last: Option<OutputId>,
     },
     /// The journal or the hub is gone.
     #[error(transparent)]
@@ -157,106 +173,140 @@ pub enum Ended {
 }
 
 impl Watch {
-    pub(super) fn new(hub: Handle, filter: Filter, after: Option<OutputId>) -> Self {
-        Self { hub, filter, stage: Stage::Joining { after }, last: after.unwrap_or_default() }
+    /// Must be called within a Tokio runtime.
+    pub(super) fn new(hub: Handle, filter: Filter, last: Option<OutputId>) -> Self {
+        let every = hub.heartbeat_every;
+        let mut heartbeat = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { hub, filter: Arc::new(filter), stage: Stage::Joining(None), last, heartbeat }
     }
 
     /// The filter.
     #[must_use]
-    pub const fn filter(&self) -> &Filter {
+    pub fn filter(&self) -> &Filter {
         &self.filter
     }
 
-    /// The last output given; the default before there is one.
+    /// The last output given, if there is one.
     #[must_use]
-    pub const fn last(&self) -> OutputId {
+    pub const fn last(&self) -> Option<OutputId> {
         self.last
     }
 
     /// The next update; `None` once the service ends.
     ///
-    /// Not cancel safe while it joins: an update could be lost with it.
+    /// Cancel safe.
     ///
     /// # Errors
     /// [`Ended`] if the watcher was too slow, or what it missed can't be read.
     pub async fn next(&mut self) -> Result<Option<Update>, Ended> {
-        let update = self.advance().await?;
-        match &update {
-            Some(Update::Event(event)) => self.last = event.id,
-            Some(Update::Live { last } | Update::Heartbeat(Heartbeat { last, .. })) => {
-                self.last = *last;
-            }
-            Some(Update::Snapshot(_)) | None => {}
-        }
-        Ok(update)
-    }
-
-    async fn advance(&mut self) -> Result<Option<Update>, Ended> {
         loop {
-            match &mut self.stage {
-                Stage::Joining { after } => {
-                    let after = *after;
-                    self.stage = self.join(after).await?;
-                }
-                Stage::Reading { follower, pending, after } => {
-                    if let Some(event) = pending.next() {
-                        return Ok(Some(Update::Event(event)));
-                    }
-                    if let Some(next) =
-                        read_on(&self.hub.journal, follower, &self.filter, after).await?
-                    {
-                        *pending = next.into_iter();
-                    } else {
-                        let after = Some(*after);
-                        self.stage = Stage::Joining { after };
-                    }
-                }
+            let advanced = match &mut self.stage {
                 Stage::In(queue) => match queue.next().await {
-                    Next::Update(update) => return Ok(Some(update)),
+                    Next::Update(update) => Some(update),
                     Next::End => return Ok(None),
-                    // A burst was more than the queue holds, and the watcher reads: it takes up
-                    // from the journal where it stands.
-                    Next::Lagged(since) if since.elapsed() < self.hub.patience => {
-                        self.stage = Stage::Joining { after: Some(self.last) };
-                    }
-                    Next::Lagged(_) => {
-                        return Err(Ended::Lagged { lagged: Lagged, last: self.last });
+                    Next::Lagged(since) => {
+                        self.lagged(since)?;
+                        None
                     }
                 },
+                Stage::Joining(_) | Stage::Reading { .. } => tokio::select! {
+                    // First: who has much to catch up is told of life in between.
+                    biased;
+                    _ = self.heartbeat.tick(), if self.last.is_some() => {
+                        self.last.map(|last| Update::Heartbeat(self.hub.heartbeat(last)))
+                    }
+                    advanced = advance(&mut self.stage, &self.hub, &self.filter, &mut self.last) => {
+                        advanced?
+                    }
+                },
+            };
+            if let Some(update) = advanced {
+                self.last = Some(update.last());
+                return Ok(Some(update));
             }
         }
     }
 
-    async fn join(&self, after: Option<OutputId>) -> Result<Stage, WatchError> {
-        match (self.hub.join(self.filter.clone(), after).await?, after) {
-            (Joined::In(queue), _) => Ok(Stage::In(queue)),
-            (Joined::Behind, Some(after)) => {
-                let follower = follow_from(&self.hub.journal, after)?;
-                Ok(Stage::Reading { follower, pending: Vec::new().into_iter(), after })
-            }
-            (Joined::Behind, None) => unreachable!("who begins now has missed nothing"),
+    /// A burst was more than the queue holds. If the watcher reads, it takes up from the journal
+    /// where it stands.
+    fn lagged(&mut self, since: Instant) -> Result<(), Ended> {
+        if since.elapsed() >= self.hub.patience {
+            return Err(Ended::Lagged { lagged: Lagged, last: self.last });
         }
+        self.stage = Stage::Joining(None);
+        Ok(())
+    }
+}
+
+/// Takes a watch one step on that the hub has not let in; gives what it comes upon. Cancel safe.
+async fn advance(
+    stage: &mut Stage,
+    hub: &Handle,
+    filter: &Arc<Filter>,
+    last: &mut Option<OutputId>,
+) -> Result<Option<Update>, WatchError> {
+    match stage {
+        Stage::Joining(answer) => *stage = join(answer, hub, filter, *last).await?,
+        Stage::Reading { follower, pending, after } => {
+            if let Some(event) = pending.next() {
+                return Ok(Some(Update::Event(event)));
+            }
+            *last = Some(*after);
+            match read_on(hub, follower, filter, after).await? {
+                Some(next) => *pending = next.into_iter(),
+                None => *stage = Stage::Joining(None),
+            }
+        }
+        // The hub tells what there is.
+        Stage::In(_) => {}
+    }
+    Ok(None)
+}
+
+/// Asks the hub, unless it was asked before and has not answered yet; gives what follows.
+async fn join(
+    asked: &mut Option<oneshot::Receiver<Joined>>,
+    hub: &Handle,
+    filter: &Arc<Filter>,
+    after: Option<OutputId>,
+) -> Result<Stage, WatchError> {
+    if asked.is_none() {
+        *asked = Some(hub.join(Arc::clone(filter), after).await?);
+    }
+    let answer = asked.as_mut().expect("asked just now");
+    match (answer.await.map_err(|_| WatchError::Closed)?, after) {
+        (Joined::In(queue), _) => Ok(Stage::In(queue)),
+        (Joined::Behind, Some(after)) => {
+            let follower = follow_from(&hub.journal, after)?;
+            Ok(Stage::Reading { follower, pending: Vec::new().into_iter(), after })
+        }
+        (Joined::Behind, None) => unreachable!("who begins now has missed nothing"),
     }
 }
 
 /// A follower whose first entry may hold outputs behind `after`.
-fn follow_from(journal: &Journal, after: OutputId) -> Result<Follower, WatchError> {
-    let seen_whole = after.index == u32::MAX;
-    let before = Position(after.position.0.saturating_sub(1));
-    let from = if seen_whole { after.position } else { before };
-    Ok(journal.follow(from)?)
+pub(super) fn follow_from(journal: &Journal, after: OutputId) -> Result<Follower, WatchError> {
+    // Found out first: the entry before one that was never reached may be there.
+    let follower = journal.follow(after.position)?;
+    if after.index == u32::MAX || after.position == Position::START {
+        return Ok(follower);
+    }
+    Ok(journal.follow(Position(after.position.0 - 1))?)
 }
 
-/// The next events behind `after` that concern the watcher; `None` once it has caught up.
+/// The next events behind `after` that concern the watcher; `None` once it has caught up. Waits
+/// while as many as may read the journal do. Cancel safe.
 async fn read_on(
-    journal: &Journal,
+    hub: &Handle,
     follower: &mut Follower,
     filter: &Filter,
     after: &mut OutputId,
 ) -> Result<Option<Vec<EventRef>>, WatchError> {
-    if follower.position() >= journal.last() {
+    if follower.position() >= hub.journal.last() {
         return Ok(None);
     }
+    let _permit = hub.readers.acquire().await.map_err(|_| WatchError::Closed)?;
     let Some(entries) = follower.next().await? else { return Err(WatchError::Closed) };
     let concerns = |event: &EventRef| event.id > *after && filter.admits_change(&event.change);
     let events = entries.iter().flat_map(|entry| view::events(entry)).filter(concerns).collect();
@@ -264,23 +314,4 @@ async fn read_on(
         *after = view::end_of(last.position);
     }
     Ok(Some(events))
-}
-
-/// What a queue gives.
-pub(super) enum Next {
-    Update(Update),
-    /// The hub has let the watcher go because its queue was full then.
-    Lagged(Instant),
-    /// The hub is gone.
-    End,
-}
-
-impl Queue {
-    pub(super) async fn next(&mut self) -> Next {
-        match (self.updates.recv().await, self.lagged.get()) {
-            (Some(update), _) => Next::Update(update),
-            (None, Some(since)) => Next::Lagged(*since),
-            (None, None) => Next::End,
-        }
-    }
 }

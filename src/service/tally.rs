@@ -283,6 +283,7 @@ mod tests {
                 site: "north".parse().unwrap(),
                 state,
                 since: Timestamp::EPOCH,
+                moved_from: None,
             }))
         };
         let mut entry = refused(&[]);

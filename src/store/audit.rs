@@ -216,12 +216,12 @@ pub(super) struct Statement {
 }
 
 impl Statement {
-    fn new(mark: char) -> Self {
+    pub(super) fn new(mark: char) -> Self {
         Self { sql: String::new(), values: Vec::new(), mark }
     }
 
     /// The parameter that stands for a value.
-    fn value(&mut self, value: Cell) -> String {
+    pub(super) fn value(&mut self, value: Cell) -> String {
         self.values.push(value);
         format!("{}{}", self.mark, self.values.len())
     }

@@ -1,6 +1,6 @@
 //! The way to read: what was measured of a patient, page by page, the latest of it, and summed up
-//! in buckets ([`super::buckets`]). What was refused, and who did what, is read through the same
-//! trait, and stands in [`super::rejected`] and [`super::audit`].
+//! in buckets ([`super::buckets`]). Alerts, what was refused, and who did what, are read through the
+//! same trait, and stand in [`super::alerts`], [`super::rejected`] and [`super::audit`].
 //!
 //! Promises: a caller sees a patient of the sites they may see, decided inside the statement that
 //! reads, and nothing tells an unknown patient from one elsewhere. Pages follow measured time, and
@@ -10,16 +10,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::alerts::{AlertStory, AlertsPage, AlertsQuery};
 use super::audit::{AuditPage, AuditQuery, ChainKey, StoredAuditEvent};
 use super::blob;
 use super::buckets::{BucketsPage, BucketsQuery};
 use super::erasure::StoredErasure;
+use super::ledger::{Cells, LedgerError, Type};
 use super::page::Page;
 use super::rejected::{DeadLetter, RejectedPage, RejectedQuery};
 use super::row;
 use super::settings::Kind;
 use super::{Settings, postgres, sqlite};
 use crate::clock::Timestamp;
+use crate::engine::alerts::AlertId;
 use crate::engine::input::Sites;
 use crate::engine::output::{ProfileRow, Quality};
 use crate::engine::profile::Scope;
@@ -52,6 +55,19 @@ pub trait History: Send + Sync {
     /// # Errors
     /// [`HistoryError`].
     async fn aggregate_readings(&self, query: BucketsQuery) -> Result<BucketsPage, HistoryError>;
+
+    /// A page of alerts, latest onset first. Cancel safe.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    async fn list_alerts(&self, query: AlertsQuery) -> Result<AlertsPage, HistoryError>;
+
+    /// An alert with its story, for a caller who may see `sites`; `None` if there is no such alert,
+    /// or none for this caller. Cancel safe.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    async fn alert(&self, id: AlertId, sites: Sites) -> Result<Option<AlertStory>, HistoryError>;
 
     /// A page of refused messages, latest first. Cancel safe.
     ///
@@ -221,7 +237,43 @@ pub(super) struct RawReading {
     pub(super) device: Option<String>,
 }
 
+/// The columns of a [`RawReading`], in its order.
+pub(super) const READING: &[Type] = &[
+    Type::Time,
+    Type::Time,
+    Type::Time,
+    Type::Real,
+    Type::Int,
+    Type::Int,
+    Type::Int,
+    Type::Int,
+    Type::Real,
+    Type::Text,
+    Type::Int,
+    Type::Int,
+    Type::Text,
+];
+
 impl RawReading {
+    /// A reading, cell by cell.
+    pub(super) fn from_cells(mut row: Cells) -> Result<Self, LedgerError> {
+        Ok(Self {
+            measured_at: row.time()?,
+            received_at: row.time()?,
+            stored_at: row.time()?,
+            value: row.real_or_null()?,
+            device_key: row.number()?,
+            quality: row.number()?,
+            vital: row.number()?,
+            absent: row.number()?,
+            original_value: row.real_or_null()?,
+            original_unit: row.text_or_null()?,
+            interval_us: row.int_or_null()?,
+            measurement_id: row.int_or_null()?,
+            device: row.text_or_null()?,
+        })
+    }
+
     fn read(&self) -> Option<StoredReading> {
         let vital = row::vital_of(self.vital)?;
         Some(StoredReading {

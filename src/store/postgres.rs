@@ -19,6 +19,7 @@
 //! views; the partitions behind `readings` need no grants of their own.
 
 mod aggregate;
+mod alerts;
 mod audit;
 mod copy;
 mod erasure;

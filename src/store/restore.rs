@@ -11,7 +11,7 @@
 mod alerts;
 mod people;
 mod recent;
-mod rows;
+pub(in crate::store) mod rows;
 
 use std::time::Duration;
 

@@ -27,8 +27,8 @@ pub(super) use self::readings::{
     Beside, READINGS, ReadingRow, interval_of, measurement_of, original_of, quality_of,
     value_columns, value_of, vital_of,
 };
-use self::registry::{BINDINGS, DEVICES, PATIENTS, PROFILES, SITES, scope_cells};
-pub(super) use self::registry::{missing_profile, registry, scope_columns};
+use self::registry::{BINDINGS, DEVICES, PATIENTS, PROFILES, SITES};
+pub(super) use self::registry::{missing_profile, registry, scope_cells, scope_columns};
 use self::table::Update;
 pub(super) use self::table::{Cell, Change, Row, Statement, Table};
 use super::blob::{self, Blob};

@@ -9,6 +9,7 @@
 //! to be stored. The follower's pace bounds the syncs: twenty a second, beside the journal's own.
 
 mod aggregate;
+mod alerts;
 mod audit;
 mod erasure;
 mod expire;

@@ -8,6 +8,7 @@ mod audit;
 mod backup;
 mod command_line;
 mod crash;
+mod cuts;
 mod deployment;
 mod disk;
 mod door;

@@ -2,6 +2,7 @@
 //! and what only a server can do to us on Postgres alone.
 
 mod aggregates;
+mod alerts;
 mod audit;
 mod audit_proof;
 mod away;

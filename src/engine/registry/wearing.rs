@@ -230,7 +230,8 @@ pub(super) fn transfer(
 ) -> Result<RegistryChange, Refusal> {
     let key = find_patient(state, caller, patient)?;
     let site_key = find_site(state, caller, site)?;
-    if state.patient(key).row.site == site_key {
+    let from = state.patient(key).row.site;
+    if from == site_key {
         return Err(Refusal::FailedPrecondition {
             reason: "SAME_SITE",
             description: "the patient is at that site already".to_owned(),
@@ -247,6 +248,7 @@ pub(super) fn transfer(
         outputs.push(Output::Registry(Box::new(RegistryChange::Device(row))));
     }
     let rules = state.rules_of(key);
+    let from = state.site(from).row.id.clone();
     state.change_site(key, site_key);
     let row = state.patients.get_mut(key.index()).expect("just found");
     lose_all(row, &rules, site);
@@ -255,7 +257,7 @@ pub(super) fn transfer(
         // The other site's rules are in force from here on.
         rules::adapt(patient, cx, &Trigger::Transfer);
         tell_moved(patient, cx, &told);
-        monitoring::tell(patient, cx);
+        monitoring::tell_moved(patient, cx, from);
         cx.is_changed = true;
     });
     Ok(RegistryChange::Patient(state.patient(key).row.clone()))

@@ -74,6 +74,12 @@ fn a_transferred_patient_takes_devices_and_alerts_along() {
     ward.done(Action::TransferPatient { patient: patient(1), site: id("south") });
     assert_eq!(ward.told(), ["70 indeterminate hr high indeterminate/on"]);
     assert_eq!(ward.open().site, Some(id("south")));
+    // Who sees only the old site learns of it by how they are watched, which is told last.
+    let places = ward.outputs.iter().filter_map(|output| match output {
+        Output::Monitoring(change) => Some((change.site.clone(), change.moved_from.clone())),
+        _ => None,
+    });
+    assert_eq!(places.last(), Some((id("south"), Some(id(SITE)))));
     ward.now += 10;
     let batch = numbered(50, vec![heart_rate(ward.now, 120)]);
     let old = ward.publish(1, &batch);

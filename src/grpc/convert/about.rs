@@ -35,6 +35,8 @@ macro_rules! audited {
 
 audited! {
     WatchAlertsRequest of WatchAlerts => |it| watched(it);
+    ListAlertsRequest of ListAlerts => |it| listed_alerts(it);
+    GetAlertRequest of GetAlert => |it| alert(&it.alert_id);
     AcknowledgeAlertRequest of AcknowledgeAlert => |it| alert(&it.alert_id);
     PauseAlertRequest of PauseAlert => |it| alert(&it.alert_id);
     ResetAlertRequest of ResetAlert => |it| alert(&it.alert_id);
@@ -161,7 +163,23 @@ fn owner(owner: Option<&v1::ProfileOwner>) -> About {
 
 /// A filter of one site is about that; one of several says how many.
 fn watched(request: &v1::WatchAlertsRequest) -> About {
-    let Some(filter) = &request.filter else { return About::default() };
+    filtered(request.filter.as_ref())
+}
+
+fn listed_alerts(request: &v1::ListAlertsRequest) -> About {
+    let about = filtered(request.filter.as_ref());
+    let which = match (request.open_only, request.over_only) {
+        (true, false) => "open",
+        (false, true) => "over",
+        _ => "",
+    };
+    let rules = counted(request.rule_ids.len(), "rule");
+    let text = joined([which.to_owned(), about.text, rules, span(request.from, request.until)]);
+    About { text, ..about }
+}
+
+fn filtered(filter: Option<&v1::AlertFilter>) -> About {
+    let Some(filter) = filter else { return About::default() };
     let site = match filter.site_ids.as_slice() {
         [only] => id(only),
         _ => None,

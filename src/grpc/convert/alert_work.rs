@@ -79,7 +79,7 @@ pub(in crate::grpc) fn add_note(request: &v1::AddAlertNoteRequest) -> Converted 
     })
 }
 
-fn alert_id(wrong: &mut Violations, text: &str) -> Option<AlertId> {
+pub(super) fn alert_id(wrong: &mut Violations, text: &str) -> Option<AlertId> {
     if text.is_empty() {
         return wrong.refuse("alert_id", "required");
     }

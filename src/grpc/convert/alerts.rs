@@ -85,15 +85,22 @@ fn paused_until(signal: Signal) -> Option<prost_types::Timestamp> {
 /// A limit in force for a patient is everyone's, that of the patient's site, or the patient's own.
 /// The service's own alerts rest on nobody's limit.
 fn limit_owner(alert: &Alert) -> Option<v1::ProfileOwner> {
-    if alert.rule.as_str().starts_with(RESERVED_ID_PREFIX) {
-        return None;
-    }
-    let owner = match alert.scope {
+    rests_on_a_profile(alert).then(|| owner(alert.scope, alert))
+}
+
+/// Whether it was raised by a rule of a profile, and not by one of the service's own.
+pub(super) fn rests_on_a_profile(alert: &Alert) -> bool {
+    !alert.rule.as_str().starts_with(RESERVED_ID_PREFIX)
+}
+
+/// Whose profile a scope is of, by the ids of an alert.
+pub(super) fn owner(scope: Scope, alert: &Alert) -> v1::ProfileOwner {
+    let owner = match scope {
         Scope::Default => Owner::Everyone(Everyone {}),
         Scope::Site(_) => Owner::SiteId(text(alert.site.as_ref())),
         Scope::Patient(_) => Owner::PatientId(text(alert.patient.as_ref())),
     };
-    Some(v1::ProfileOwner { owner: Some(owner) })
+    v1::ProfileOwner { owner: Some(owner) }
 }
 
 fn score(score: &ScoreSummary) -> v1::ScoreSummary {
@@ -125,26 +132,25 @@ const fn risk(risk: Risk) -> v1::ScoreRisk {
 
 /// What happened to an alert.
 pub(in crate::grpc) fn alert_event(event: &AlertEvent) -> v1::AlertEvent {
-    let none: &[DecidingReading] = &[];
-    let (readings, cause) = match &event.trigger {
-        Trigger::Readings(readings) => (&readings[..], v1::AlertCause::Unspecified),
-        Trigger::Unbound => (none, v1::AlertCause::Unbound),
-        Trigger::RuleChanged => (none, v1::AlertCause::RuleChanged),
-        Trigger::Request => (none, v1::AlertCause::Request),
-        Trigger::Timer => (none, v1::AlertCause::Timer),
-        Trigger::Transfer => (none, v1::AlertCause::Transfer),
-        Trigger::EngineChanged => (none, v1::AlertCause::EngineChanged),
-        Trigger::DeviceStatus => (none, v1::AlertCause::DeviceStatus),
-        Trigger::Ingest => (none, v1::AlertCause::Ingest),
-        Trigger::Grouping => (none, v1::AlertCause::Grouping),
-        Trigger::Restored => (none, v1::AlertCause::Restored),
-        Trigger::Erased => (none, v1::AlertCause::Erased),
+    let cause = match &event.trigger {
+        Trigger::Readings(_) => v1::AlertCause::Unspecified,
+        Trigger::Unbound => v1::AlertCause::Unbound,
+        Trigger::RuleChanged => v1::AlertCause::RuleChanged,
+        Trigger::Request => v1::AlertCause::Request,
+        Trigger::Timer => v1::AlertCause::Timer,
+        Trigger::Transfer => v1::AlertCause::Transfer,
+        Trigger::EngineChanged => v1::AlertCause::EngineChanged,
+        Trigger::DeviceStatus => v1::AlertCause::DeviceStatus,
+        Trigger::Ingest => v1::AlertCause::Ingest,
+        Trigger::Grouping => v1::AlertCause::Grouping,
+        Trigger::Restored => v1::AlertCause::Restored,
+        Trigger::Erased => v1::AlertCause::Erased,
     };
     v1::AlertEvent {
         phase: event.phase as i32,
         determined_at: Some(wire_timestamp(event.determined_at)),
         alert: Some(alert(&event.alert)),
-        readings: readings.iter().map(deciding_reading).collect(),
+        readings: event.trigger.readings().iter().map(deciding_reading).collect(),
         cause: cause.into(),
         actor: event.actor.clone().unwrap_or_default(),
         note: event.note.clone().unwrap_or_default(),
@@ -411,6 +417,7 @@ mod tests {
                 site: "north".parse().expect("an id"),
                 state,
                 since: Timestamp::from_seconds(9),
+                moved_from: None,
             });
             let name = format!("MONITORING_STATE_{}", state.name().to_uppercase());
             assert_eq!((wire.state().as_str_name(), wire.since), (&*name, seconds(9)));

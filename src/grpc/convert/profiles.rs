@@ -102,6 +102,11 @@ fn rules(wrong: &mut Violations, wire: &[v1::Rule]) -> Option<Vec<Rule>> {
     if wrong.0.is_empty() { rules.into_iter().collect() } else { None }
 }
 
+/// A rule in the wire's words.
+pub(super) fn wire_rule(rule: &Rule) -> v1::Rule {
+    write::rule(rule)
+}
+
 /// A refusal by the engine, with the paths of the request that led to it.
 pub(in crate::grpc) fn in_paths_of_the_request(
     refusal: Refusal,

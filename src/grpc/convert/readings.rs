@@ -118,7 +118,7 @@ pub(in crate::grpc) fn latest(
     }
 }
 
-fn stored_reading(reading: &StoredReading) -> v1::StoredReading {
+pub(super) fn stored_reading(reading: &StoredReading) -> v1::StoredReading {
     let original_unit = reading.original.map(|(_, unit)| unit.ucum().to_owned());
     v1::StoredReading {
         measured_at: Some(wire_timestamp(reading.measured_at)),

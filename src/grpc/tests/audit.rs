@@ -15,7 +15,9 @@ use crate::engine::input::Principal;
 use crate::engine::query::Found;
 use crate::grpc::{auth, streams};
 use crate::hub::tests::House;
-use crate::store::{AuditPage, AuditQuery, RejectedPage, StoredAuditEvent, StoredDetails};
+use crate::store::{
+    AlertsPage, AuditPage, AuditQuery, RejectedPage, StoredAuditEvent, StoredDetails,
+};
 
 /// The one call that went on record.
 fn only_access(door: &Door) -> Access {
@@ -38,6 +40,7 @@ async fn every_call_that_is_served_goes_on_record_by_its_name_also_when_it_is_wr
     for (name, method) in methods() {
         door.rejected.answer(Ok(RejectedPage { messages: vec![], next_page_token: None }));
         door.audit.answer(Ok(AuditPage { events: vec![], next_page_token: None }));
+        door.listed.answer(Ok(AlertsPage { alerts: vec![], next_page_token: None }));
         door.erasures.answer(Ok(erasure::done()));
         lists::answer_empty_pages(&door);
         let before = door.commands.recorded().len();

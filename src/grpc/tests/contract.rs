@@ -15,13 +15,15 @@ use tonic_reflection::pb::v1 as reflection;
 use super::fakes::open;
 use super::{erasure, lists};
 use crate::proto;
-use crate::store::{AuditPage, RejectedPage};
+use crate::store::{AlertsPage, AuditPage, RejectedPage};
 
 /// What is served so far.
 const SERVED: &[&str] = &[
     "AlertService/AcknowledgeAlert",
     "AlertService/AddAlertNote",
     "AlertService/AssignAlert",
+    "AlertService/GetAlert",
+    "AlertService/ListAlerts",
     "AlertService/PauseAlert",
     "AlertService/ResetAlert",
     "AlertService/WatchAlerts",
@@ -90,6 +92,7 @@ async fn every_call_is_served_or_says_that_it_is_not() {
     let door = open().await;
     door.rejected.answer(Ok(RejectedPage { messages: vec![], next_page_token: None }));
     door.audit.answer(Ok(AuditPage { events: vec![], next_page_token: None }));
+    door.listed.answer(Ok(AlertsPage { alerts: vec![], next_page_token: None }));
     door.erasures.answer(Ok(erasure::done()));
     lists::answer_empty_pages(&door);
     let mut served = BTreeSet::new();

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::clock::{Clock, SystemClock};
+use crate::engine::alerts::AlertId;
 use crate::engine::audit::Access;
 use crate::engine::input::{Command, Sites};
 use crate::engine::output::{Done, ProfileRow, Refusal, Reply};
@@ -20,7 +21,7 @@ use crate::engine::query::Query;
 use crate::grpc::{Closed, Commands, Error, Parts, Server, Settings};
 use crate::hub;
 use crate::hub::vitals::VitalsHandle;
-use crate::position::MessageId;
+use crate::position::{MessageId, Position};
 use crate::proto::v1::alert_service_client::AlertServiceClient;
 use crate::proto::v1::audit_service_client::AuditServiceClient;
 use crate::proto::v1::ingest_service_client::IngestServiceClient;
@@ -29,9 +30,9 @@ use crate::proto::v1::registry_service_client::RegistryServiceClient;
 use crate::proto::v1::vitals_service_client::VitalsServiceClient;
 use crate::store::audit::ChainKey;
 use crate::store::{
-    AuditPage, AuditQuery, BucketsPage, BucketsQuery, DeadLetter, History, HistoryError,
-    LatestQuery, ReadingsPage, ReadingsQuery, RejectedPage, RejectedQuery, StoredAuditEvent,
-    StoredErasure, StoredReading,
+    AlertStory, AlertsPage, AlertsQuery, AuditPage, AuditQuery, BucketsPage, BucketsQuery,
+    DeadLetter, History, HistoryError, LatestQuery, ReadingsPage, ReadingsQuery, RejectedPage,
+    RejectedQuery, StoredAuditEvent, StoredErasure, StoredReading,
 };
 use crate::vitals::PatientKey;
 
@@ -123,6 +124,8 @@ pub(super) type FakeReadings = Fake<ReadingsQuery, Result<ReadingsPage, HistoryE
 pub(super) type FakeLatest = Fake<LatestQuery, Result<Vec<StoredReading>, HistoryError>>;
 pub(super) type FakeBuckets = Fake<BucketsQuery, Result<BucketsPage, HistoryError>>;
 pub(super) type FakeRejected = Fake<RejectedQuery, Result<RejectedPage, HistoryError>>;
+pub(super) type FakeAlerts = Fake<AlertsQuery, Result<AlertsPage, HistoryError>>;
+pub(super) type FakeStories = Fake<(AlertId, Sites), Result<Option<AlertStory>, HistoryError>>;
 pub(super) type FakeAudit = Fake<AuditQuery, Result<AuditPage, HistoryError>>;
 pub(super) type FakeErasures = Fake<(PatientKey, Sites), Result<StoredErasure, HistoryError>>;
 pub(super) type FakeProfiles = Fake<(Scope, u32), Result<ProfileRow, HistoryError>>;
@@ -139,6 +142,8 @@ pub(super) struct FakeStore {
     audit: Arc<FakeAudit>,
     erasures: Arc<FakeErasures>,
     profiles: Arc<FakeProfiles>,
+    alerts: Arc<FakeAlerts>,
+    stories: Arc<FakeStories>,
 }
 
 impl FakeStore {
@@ -152,6 +157,8 @@ impl FakeStore {
             audit: Fake::new(),
             erasures: Fake::new(),
             profiles: Fake::new(),
+            alerts: Fake::new(),
+            stories: Fake::new(),
         }
     }
 }
@@ -194,6 +201,14 @@ impl History for FakeStore {
 
     async fn aggregate_readings(&self, query: BucketsQuery) -> Result<BucketsPage, HistoryError> {
         self.buckets.ask(query)
+    }
+
+    async fn list_alerts(&self, query: AlertsQuery) -> Result<AlertsPage, HistoryError> {
+        self.alerts.ask(query)
+    }
+
+    async fn alert(&self, id: AlertId, sites: Sites) -> Result<Option<AlertStory>, HistoryError> {
+        self.stories.ask((id, sites))
     }
 
     async fn list_rejected(&self, query: RejectedQuery) -> Result<RejectedPage, HistoryError> {
@@ -243,7 +258,11 @@ pub(super) struct Door {
     pub(super) buckets: Arc<FakeBuckets>,
     pub(super) rejected: Arc<FakeRejected>,
     pub(super) letters: Arc<FakeLetters>,
+    pub(super) listed: Arc<FakeAlerts>,
+    pub(super) stories: Arc<FakeStories>,
     pub(super) audit: Arc<FakeAudit>,
+    /// How far the store has come.
+    pub(super) stored: watch::Sender<Position>,
     /// Tells the streams to end.
     pub(super) stopping: CancellationToken,
     pub(super) erasures: Arc<FakeErasures>,
@@ -288,7 +307,8 @@ impl Door {
 pub(super) fn parts(commands: Arc<dyn Commands>, history: Arc<dyn History>) -> Parts {
     let (hub, vitals) = (hub::tests::idle(), hub::vitals::tests::idle());
     let (stopping, clock) = (CancellationToken::new(), Arc::new(SystemClock));
-    Parts { commands, history, hub, vitals, stopping, clock }
+    let stored = watch::Sender::new(Position(u64::MAX)).subscribe();
+    Parts { commands, history, stored, hub, vitals, stopping, clock }
 }
 
 /// Settings for a free port on the loopback interface.
@@ -321,7 +341,9 @@ pub(super) async fn open_watching(vitals: VitalsHandle, settings: Settings) -> D
 
 async fn open_parts(settings: Settings, change: impl FnOnce(Parts) -> Parts) -> Door {
     let (commands, store) = (FakeEngine::new(), FakeStore::new());
+    let stored = watch::Sender::new(Position(u64::MAX));
     let parts = change(parts(commands.clone(), Arc::new(store.clone())));
+    let parts = Parts { stored: stored.subscribe(), ..parts };
     let stopping = parts.stopping.clone();
     let server = Server::build(settings, parts).expect("a free port");
     let address = server.local_addr();
@@ -329,7 +351,8 @@ async fn open_parts(settings: Settings, change: impl FnOnce(Parts) -> Parts) -> 
     let cancel = CancellationToken::new();
     let running = tokio::spawn(server.run(cancel.clone()));
     let FakeStore { readings: history, latest, buckets, rejected, letters, .. } = store.clone();
-    let FakeStore { audit, erasures, profiles: profile_versions, .. } = store;
+    let FakeStore { audit, erasures, profiles: profile_versions, alerts: listed, stories, .. } =
+        store;
     Door {
         address,
         channel,
@@ -339,6 +362,9 @@ async fn open_parts(settings: Settings, change: impl FnOnce(Parts) -> Parts) -> 
         buckets,
         rejected,
         letters,
+        listed,
+        stories,
+        stored,
         audit,
         erasures,
         profile_versions,

@@ -3,12 +3,12 @@
 use super::*;
 
 pub(crate) struct House {
-    pub(super) journal: Journal,
-    pub(super) writer: Writer,
-    pub(super) position: Position,
-    pub(super) hub: Handle,
-    pub(super) ingest_connected: watch::Receiver<bool>,
-    pub(super) running: tokio::task::JoinHandle<Result<(), journal::Error>>,
+    pub(crate) journal: Journal,
+    pub(crate) writer: Writer,
+    pub(crate) position: Position,
+    pub(crate) hub: Handle,
+    pub(crate) ingest_connected: watch::Receiver<bool>,
+    pub(crate) running: tokio::task::JoinHandle<Result<(), journal::Error>>,
     _dir: TempDir,
 }
 
@@ -32,12 +32,12 @@ impl House {
     }
 
     /// Journals one entry with these events.
-    pub(super) fn journal(&mut self, events: &[(u8, Phase, Priority, Option<Priority>)]) {
+    pub(crate) fn journal(&mut self, events: &[(u8, Phase, Priority, Option<Priority>)]) {
         self.say(events.iter().map(|event| tell(event_of(*event))).collect());
     }
 
     /// Journals one entry with these outputs.
-    pub(super) fn say(&mut self, outputs: Vec<Output>) {
+    pub(crate) fn say(&mut self, outputs: Vec<Output>) {
         let publish = Publish {
             topic: "t".to_owned(),
             payload: Bytes::new(),
@@ -48,7 +48,7 @@ impl House {
         self.commit(Event::Publish(publish), outputs);
     }
 
-    pub(super) fn commit(&mut self, event: Event, outputs: Vec<Output>) {
+    pub(crate) fn commit(&mut self, event: Event, outputs: Vec<Output>) {
         self.position = self.position.next();
         let input = Input { received_at: now(), event };
         let entry = Entry { position: self.position, input, outputs };
@@ -60,7 +60,7 @@ impl House {
         self.hub.clone()
     }
 
-    pub(super) fn watch(&self, filter: Filter, after: Option<OutputId>) -> Watch {
+    pub(crate) fn watch(&self, filter: Filter, after: Option<OutputId>) -> Watch {
         self.hub.watch(filter, after).unwrap()
     }
 }
@@ -75,11 +75,11 @@ pub(crate) fn idle() -> Handle {
         .1
 }
 
-pub(super) fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp::from_seconds(1_000_000)
 }
 
-pub(super) fn event_of(
+pub(crate) fn event_of(
     (patient, phase, priority, priority_before): (u8, Phase, Priority, Option<Priority>),
 ) -> AlertEvent {
     let quantity = Quantity::whole(100);
@@ -123,12 +123,12 @@ pub(super) fn event_of(
     }
 }
 
-pub(super) fn tell(event: AlertEvent) -> Output {
+pub(crate) fn tell(event: AlertEvent) -> Output {
     Output::Alert(Box::new(event))
 }
 
 /// An alert that no patient has: of a gateway, or of the service itself.
-pub(super) fn technical(phase: Phase, site: Option<SiteId>) -> Output {
+pub(crate) fn technical(phase: Phase, site: Option<SiteId>) -> Output {
     let AlertEvent { alert, .. } = event_of(start(0));
     let id = AlertId(Uuid::from_u128(if site.is_some() { 1000 } else { 1001 }));
     let event = event_of((0, phase, Priority::Medium, None));
@@ -148,22 +148,23 @@ pub(super) fn technical(phase: Phase, site: Option<SiteId>) -> Output {
     tell(AlertEvent { alert, ..event })
 }
 
-pub(super) fn monitoring(number: u8, state: MonitoringState) -> MonitoringChange {
+pub(crate) fn monitoring(number: u8, state: MonitoringState) -> MonitoringChange {
     MonitoringChange {
         patient: patient_of(number),
         patient_key: PatientKey(u32::from(number)),
         site: site_of(number),
         state,
         since: now(),
+        moved_from: None,
     }
 }
 
-pub(super) fn watch_over(number: u8, state: MonitoringState) -> Output {
+pub(crate) fn watch_over(number: u8, state: MonitoringState) -> Output {
     Output::Monitoring(Box::new(monitoring(number, state)))
 }
 
 /// `patient` is `None` for an erasure that is told again to who has forgotten whose it was.
-pub(super) fn erased(number: u8, patient: Option<PatientId>) -> Output {
+pub(crate) fn erased(number: u8, patient: Option<PatientId>) -> Output {
     let key = PatientKey(u32::from(number));
     Output::Erased(Box::new(Erased {
         patient,
@@ -181,36 +182,31 @@ pub(super) fn erased(number: u8, patient: Option<PatientId>) -> Output {
     }))
 }
 
-pub(super) fn patient_of(number: u8) -> PatientId {
+pub(crate) fn patient_of(number: u8) -> PatientId {
     PatientId::new(&format!("p{number}")).unwrap()
 }
 
-pub(super) fn site_of(number: u8) -> SiteId {
+pub(crate) fn site_of(number: u8) -> SiteId {
     SiteId::new(if number < 100 { "north" } else { "south" }).unwrap()
 }
 
-pub(super) fn everything() -> Filter {
-    Filter {
-        scope: Sites::All,
-        sites: BTreeSet::new(),
-        patients: BTreeSet::new(),
-        priority_min: Priority::Low,
-    }
+pub(crate) fn everything() -> Filter {
+    Filter::everything(Sites::All)
 }
 
-pub(super) const START: Phase = Phase::Start;
-pub(super) const END: Phase = Phase::End;
+pub(crate) const START: Phase = Phase::Start;
+pub(crate) const END: Phase = Phase::End;
 
-pub(super) fn start(patient: u8) -> (u8, Phase, Priority, Option<Priority>) {
+pub(crate) fn start(patient: u8) -> (u8, Phase, Priority, Option<Priority>) {
     (patient, START, Priority::Medium, None)
 }
 
-pub(super) fn end(patient: u8) -> (u8, Phase, Priority, Option<Priority>) {
+pub(crate) fn end(patient: u8) -> (u8, Phase, Priority, Option<Priority>) {
     (patient, END, Priority::Medium, Some(Priority::Medium))
 }
 
 /// Whom an alert is about, in a word.
-pub(super) fn subject(alert: &Alert) -> String {
+pub(crate) fn subject(alert: &Alert) -> String {
     match (&alert.patient, &alert.site) {
         (Some(patient), _) => patient.to_string(),
         (None, Some(site)) => format!("gateway@{site}"),
@@ -218,11 +214,11 @@ pub(super) fn subject(alert: &Alert) -> String {
     }
 }
 
-pub(super) fn watched(change: &MonitoringChange) -> String {
+pub(crate) fn watched(change: &MonitoringChange) -> String {
     format!("{}:{}", change.patient, change.state.name())
 }
 
-pub(super) fn word(event: &EventRef) -> String {
+pub(crate) fn word(event: &EventRef) -> String {
     match &event.change {
         Change::Alert(event) => format!("{} {}", event.phase.name(), subject(&event.alert)),
         Change::Monitoring(change) => watched(change),
@@ -231,15 +227,15 @@ pub(super) fn word(event: &EventRef) -> String {
 }
 
 /// Reads updates up to and including the `count`-th event, in short words.
-pub(super) async fn told(watch: &mut Watch, count: usize) -> (Vec<String>, OutputId) {
+pub(crate) async fn told(watch: &mut Watch, count: usize) -> (Vec<String>, OutputId) {
     let mut words = Vec::new();
     let mut events = 0;
     let mut after = OutputId::default();
     while events < count {
         let next = tokio::time::timeout(Duration::from_secs(10), watch.next());
         match next.await.expect("an update is due").unwrap().expect("the hub runs") {
-            Update::Snapshot(standing) => {
-                let alerts = standing.alerts.iter().map(subject);
+            Update::Snapshot { standing, .. } => {
+                let alerts = standing.alerts.iter().map(|alert| subject(alert));
                 let patients = standing.patients.iter().map(|change| watched(change));
                 let stands: Vec<_> = alerts.chain(patients).collect();
                 words.push(format!("[{}]", stands.join(" ")));

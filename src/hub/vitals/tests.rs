@@ -128,6 +128,7 @@ fn placed(number: u32, site: &str) -> Output {
         site: site.parse().unwrap(),
         state: MonitoringState::Monitored,
         since: House::time(0),
+        moved_from: None,
     }))
 }
 

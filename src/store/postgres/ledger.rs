@@ -101,7 +101,7 @@ impl PostgresLedger {
     }
 }
 
-fn cells(row: &SqlRow, types: &[Type]) -> Result<Row, LedgerError> {
+pub(super) fn cells(row: &SqlRow, types: &[Type]) -> Result<Row, LedgerError> {
     let read = |(index, kind): (usize, &Type)| cell(row, index, *kind);
     types.iter().enumerate().map(read).collect::<Result<_, _>>().map_err(unavailable("reading"))
 }

@@ -48,6 +48,7 @@ const PARTITIONED: &[Migration] = &[
     LINEAGE,
     AUDIT,
     ERASURES,
+    ALERTS,
 ];
 
 const HYPERTABLE: &[Migration] = &[
@@ -67,6 +68,7 @@ const HYPERTABLE: &[Migration] = &[
     LINEAGE,
     AUDIT,
     ERASURES,
+    ALERTS,
 ];
 
 const ALARMS: Migration =
@@ -97,6 +99,9 @@ const ERASURES: Migration = Migration {
     name: "erasures",
     parts: &[include_str!("migrations/V8__erasures.sql")],
 };
+
+const ALERTS: Migration =
+    Migration { version: 9, name: "alerts", parts: &[include_str!("migrations/V9__alerts.sql")] };
 
 impl Layout {
     pub(super) const fn name(self) -> &'static str {

@@ -18,11 +18,13 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, NoTls, Row};
 
 use super::{Address, reason};
+use crate::engine::alerts::AlertId;
 use crate::engine::input::Sites;
 use crate::engine::output::ProfileRow;
 use crate::engine::profile::Scope;
 use crate::position::MessageId;
 use crate::store::Settings;
+use crate::store::alerts::{self, AlertStory, AlertsPage, AlertsQuery};
 use crate::store::audit::{AuditPage, AuditQuery, ChainKey, StoredAuditEvent};
 use crate::store::buckets::{BucketsPage, BucketsQuery};
 use crate::store::erasure::StoredErasure;
@@ -84,6 +86,14 @@ impl History for PostgresHistory {
 
     async fn aggregate_readings(&self, query: BucketsQuery) -> Result<BucketsPage, HistoryError> {
         self.buckets(&query).await
+    }
+
+    async fn list_alerts(&self, query: AlertsQuery) -> Result<AlertsPage, HistoryError> {
+        alerts::list(self, &query).await
+    }
+
+    async fn alert(&self, id: AlertId, sites: Sites) -> Result<Option<AlertStory>, HistoryError> {
+        alerts::story::tell(self, id, &sites).await
     }
 
     async fn list_rejected(&self, query: RejectedQuery) -> Result<RejectedPage, HistoryError> {

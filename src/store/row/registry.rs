@@ -56,7 +56,7 @@ pub(in crate::store) fn registry(change: &RegistryChange) -> (Identity, Row) {
     }
 }
 
-pub(super) fn scope_cells(scope: Scope) -> [Cell; 2] {
+pub(in crate::store) fn scope_cells(scope: Scope) -> [Cell; 2] {
     let (kind, key) = scope_columns(scope);
     [text(kind), int(key)]
 }

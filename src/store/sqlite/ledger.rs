@@ -88,7 +88,7 @@ impl SqliteLedger {
     }
 }
 
-fn cells(row: &SqlRow<'_>, types: &[Type]) -> Result<Row, LedgerError> {
+pub(super) fn cells(row: &SqlRow<'_>, types: &[Type]) -> Result<Row, LedgerError> {
     let read = |(index, kind): (usize, &Type)| {
         let value = row.get_ref(index).map_err(unavailable("reading"))?;
         // What does not fit is told by whoever takes the cell.

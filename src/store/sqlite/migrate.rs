@@ -34,6 +34,7 @@ const MIGRATIONS: &[Migration] = &[
         name: "erasures",
         parts: &[include_str!("migrations/V8__erasures.sql")],
     },
+    Migration { version: 9, name: "alerts", parts: &[include_str!("migrations/V9__alerts.sql")] },
 ];
 
 const HISTORY: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

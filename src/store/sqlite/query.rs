@@ -19,11 +19,13 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{BUSY_WAIT, audit, erasure, rejected};
 use crate::clock::Timestamp;
+use crate::engine::alerts::AlertId;
 use crate::engine::input::Sites;
 use crate::engine::output::ProfileRow;
 use crate::engine::profile::Scope;
 use crate::position::MessageId;
 use crate::store::Settings;
+use crate::store::alerts::{self, AlertStory, AlertsPage, AlertsQuery};
 use crate::store::audit::{AuditPage, AuditQuery, ChainKey, Page as AuditPages, StoredAuditEvent};
 use crate::store::buckets::{BucketsPage, BucketsQuery, Scan};
 use crate::store::erasure::StoredErasure;
@@ -45,7 +47,7 @@ const FIND_PATIENT: &str = "patient AS (
           AND (?2 IS NULL OR s.site_id IN (SELECT value FROM json_each(?2)))
     )";
 
-struct SqliteHistory {
+pub(super) struct SqliteHistory {
     path: PathBuf,
     timeout: Duration,
     permits: Arc<Semaphore>,
@@ -95,6 +97,14 @@ impl History for SqliteHistory {
                 return Ok(page);
             }
         }
+    }
+
+    async fn list_alerts(&self, query: AlertsQuery) -> Result<AlertsPage, HistoryError> {
+        alerts::list(self, &query).await
+    }
+
+    async fn alert(&self, id: AlertId, sites: Sites) -> Result<Option<AlertStory>, HistoryError> {
+        alerts::story::tell(self, id, &sites).await
     }
 
     async fn list_rejected(&self, query: RejectedQuery) -> Result<RejectedPage, HistoryError> {
@@ -150,7 +160,7 @@ impl History for SqliteHistory {
 
 impl SqliteHistory {
     /// Reads, no longer than the timeout. Cancel safe.
-    async fn ask<T: Send + 'static>(
+    pub(super) async fn ask<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, HistoryError> {

@@ -33,9 +33,6 @@ pub(super) struct Row {
     pub(super) ask: fn(&Scene<'_>) -> Vec<u8>,
 }
 
-/// Rows of calls that are not served yet. To be empty.
-pub(super) const NOT_YET_SERVED: &[&str] = &["list alerts", "get an alert"];
-
 const READERS: &[Role] = &[Viewer, Clinician, Admin];
 const WORKERS: &[Role] = &[Clinician, Admin];
 const KEEPERS: &[Role] = &[DeviceAdmin, Admin];

@@ -122,6 +122,7 @@ fn about(key: u32) -> Vec<Output> {
             site: "north".parse().expect("an id"),
             state: MonitoringState::Monitored,
             since: noon(),
+            moved_from: None,
         })),
         told(1, Phase::Start, "start"),
         told(1, Phase::Acknowledge, "note"),

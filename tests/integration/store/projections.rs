@@ -322,6 +322,7 @@ on_both! {
                 site: "north".parse().expect("an id"),
                 state,
                 since: noon().plus(Duration::from_secs(seconds)),
+                moved_from: None,
             }))
         };
         source.commit(vec![

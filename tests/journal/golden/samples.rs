@@ -132,8 +132,10 @@ fn with_all_it_can_carry() -> Output {
 fn monitoring() -> Vec<Output> {
     let change = |state| {
         let (patient_key, since) = (PatientKey(3), at(-7));
-        let change =
-            MonitoringChange { patient: patient(), patient_key, site: site(), state, since };
+        let moved_from =
+            (state == MonitoringState::Partial).then(|| "south".parse().expect("an id"));
+        let (patient, site) = (patient(), site());
+        let change = MonitoringChange { patient, patient_key, site, state, since, moved_from };
         Output::Monitoring(Box::new(change))
     };
     [

@@ -1,0 +1,181 @@
+//! The watchers: each a connection and a stream of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use hdrhistogram::Histogram;
+use pulseward::clock::{Clock as _, SystemClock};
+use pulseward::proto::v1;
+use pulseward::proto::v1::alert_service_client::AlertServiceClient;
+use pulseward::proto::v1::watch_alerts_response::{Message, event::Change};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tonic::transport::Endpoint;
+use tonic::{Code, Status, Streaming};
+use tonic_types::StatusExt;
+
+/// The smallest that HTTP/2 has, so that a client that does not read soon takes no more.
+const WINDOW_BYTES: u32 = 65_535;
+/// Until something is given up.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// One event that came: to whom, and after how many microseconds.
+struct Heard {
+    watcher: usize,
+    micros: u64,
+}
+
+/// All of them, by what the other process tells.
+pub(crate) async fn run(url: &str) -> Result<()> {
+    let mut lines = lines();
+    let mut crowd = Crowd::new(url);
+    while let Some(line) = lines.recv().await {
+        let words: Vec<_> = line.split(' ').collect();
+        let number = |index: usize| words[index].parse::<usize>();
+        match words[0] {
+            "open" => crowd.open(number(1)?, number(2)?).await?,
+            "heard" => crowd.heard(number(1)?).await?,
+            "forget" => crowd.took.reset(),
+            "took" => {
+                let at = |quantile| crowd.took.value_at_quantile(quantile);
+                println!("ok {} {} {} {}", crowd.took.len(), at(0.5), at(0.99), at(1.0));
+                continue;
+            }
+            "wake" => {
+                let (closed, others) = crowd.wake().await?;
+                println!("ok {closed} {others}");
+                continue;
+            }
+            _ => bail!("{line}"),
+        }
+        println!("ok");
+    }
+    Ok(())
+}
+
+/// What the other process tells, read by a thread that may wait; it ends with its input.
+fn lines() -> mpsc::Receiver<String> {
+    let (sender, lines) = mpsc::channel(1);
+    std::thread::spawn(move || {
+        let told = std::io::stdin().lines().map_while(Result::ok);
+        told.into_iter().try_for_each(|line| sender.blocking_send(line))
+    });
+    lines
+}
+
+struct Crowd {
+    url: String,
+    /// How many events each who reads has heard, counted from the first round.
+    counts: Vec<usize>,
+    took: Histogram<u64>,
+    tell: mpsc::Sender<Heard>,
+    heard: mpsc::Receiver<Heard>,
+    awake: Arc<watch::Sender<bool>>,
+    sleepers: JoinSet<Result<Status>>,
+}
+
+impl Crowd {
+    fn new(url: &str) -> Self {
+        // Of one event at all of them.
+        let (tell, heard) = mpsc::channel(4096);
+        let took = Histogram::new(3).expect("three digits are few enough");
+        let awake = Arc::new(watch::Sender::new(false));
+        let (url, sleepers) = (url.to_owned(), JoinSet::new());
+        Self { url, counts: Vec::new(), took, tell, heard, awake, sleepers }
+    }
+
+    async fn open(&mut self, awake: usize, asleep: usize) -> Result<()> {
+        // Those who come later have missed as much as the others have heard.
+        let heard = self.counts.iter().max().copied().unwrap_or(0);
+        for _ in 0..awake {
+            let stream = live(&self.url).await?;
+            let (watcher, tell) = (self.counts.len(), self.tell.clone());
+            self.counts.push(heard);
+            tokio::spawn(listen(stream, watcher, tell));
+        }
+        for _ in 0..asleep {
+            let stream = live(&self.url).await?;
+            let mut awake = self.awake.subscribe();
+            self.sleepers.spawn(async move {
+                awake.wait_for(|awake| *awake).await?;
+                tokio::time::timeout(PATIENCE, end_of(stream)).await.context("it goes on")
+            });
+        }
+        Ok(())
+    }
+
+    async fn heard(&mut self, events: usize) -> Result<()> {
+        let mut missing: usize =
+            self.counts.iter().map(|count| events.saturating_sub(*count)).sum();
+        while missing > 0 {
+            let next = tokio::time::timeout(PATIENCE, self.heard.recv()).await;
+            let Heard { watcher, micros } = next.context("events are missing")?.context("open")?;
+            self.counts[watcher] += 1;
+            self.took.record(micros)?;
+            missing -= 1;
+        }
+        Ok(())
+    }
+
+    async fn wake(&mut self) -> Result<(usize, usize)> {
+        self.awake.send_replace(true);
+        let (mut closed, mut others) = (0, 0);
+        while let Some(ended) = self.sleepers.join_next().await {
+            let status = ended??;
+            let info = status.get_details_error_info();
+            let cursor = info.and_then(|info| info.metadata.get("cursor").cloned());
+            let has_cursor = cursor.is_some_and(|cursor| !cursor.is_empty());
+            if status.code() == Code::ResourceExhausted && has_cursor {
+                closed += 1;
+            } else {
+                others += 1;
+            }
+        }
+        Ok((closed, others))
+    }
+}
+
+/// A stream on a connection of its own, once it is live.
+async fn live(url: &str) -> Result<Streaming<v1::WatchAlertsResponse>> {
+    let endpoint = Endpoint::from_shared(url.to_owned())?
+        .initial_stream_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .tcp_nodelay(true);
+    let mut client = AlertServiceClient::new(endpoint.connect().await?);
+    let mut stream = client.watch_alerts(v1::WatchAlertsRequest::default()).await?.into_inner();
+    loop {
+        let response = stream.message().await?.context("it never just stops")?;
+        if let Some(Message::Live(_)) = response.message {
+            return Ok(stream);
+        }
+    }
+}
+
+/// Tells of every event, until the stream ends.
+async fn listen(
+    mut stream: Streaming<v1::WatchAlertsResponse>,
+    watcher: usize,
+    tell: mpsc::Sender<Heard>,
+) -> Result<()> {
+    while let Some(response) = stream.message().await? {
+        let Some(Message::Event(event)) = response.message else { continue };
+        let Some(Change::Alert(event)) = event.change else { continue };
+        let began = event.determined_at.context("an event says when it was decided")?;
+        let began = began.seconds * 1_000_000 + i64::from(began.nanos / 1000);
+        let micros = u64::try_from(SystemClock.now().micros() - began).unwrap_or(0);
+        tell.send(Heard { watcher, micros }).await?;
+    }
+    Ok(())
+}
+
+/// How a stream ends.
+async fn end_of(mut stream: Streaming<v1::WatchAlertsResponse>) -> Status {
+    loop {
+        match stream.message().await {
+            Ok(Some(_)) => {}
+            Ok(None) => return Status::ok("it just stopped"),
+            Err(status) => return status,
+        }
+    }
+}
