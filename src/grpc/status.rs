@@ -143,7 +143,7 @@ pub(super) fn retry_later(
 
 /// What the caller of a stream is known by has ended. Where it can resume, it is told behind what.
 pub(super) fn token_expired(cursor: Option<String>) -> Status {
-    let message = "the token has expired; call again with a new one".to_owned();
+    let message = "the token or certificate has expired; call again with a new one".to_owned();
     let metadata: Vec<_> = cursor.map(|cursor| ("cursor", cursor)).into_iter().collect();
     with_reason(Code::Unauthenticated, "TOKEN_EXPIRED", message, &metadata)
 }

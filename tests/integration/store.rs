@@ -13,6 +13,7 @@ mod history;
 mod hypertable;
 mod lineage;
 mod once;
+mod profiles;
 mod projections;
 mod refused;
 mod rejected;

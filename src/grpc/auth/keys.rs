@@ -102,7 +102,7 @@ mod tests {
     use crate::grpc::tests::tokens::{Signer, jwks};
 
     fn check(key: &Value, algorithm: Algorithm, is_usable: bool) {
-        let found = KeySet::parse(jwks(&[key.clone()]).as_bytes())
+        let found = KeySet::parse(jwks(std::slice::from_ref(key)).as_bytes())
             .is_ok_and(|keys| keys.find(algorithm, None).is_some());
         assert_eq!(found, is_usable, "{key} {algorithm:?}");
     }
