@@ -12,10 +12,10 @@
 //! a heartbeat's cursor means that everything before it was given; a watcher that catches up from
 //! the journal gets them all the same.
 //!
-//! What one watcher costs: its filter, its queue of [`queue::UPDATES_MAX`] pointers and at most
-//! [`queue::BYTES_MAX`] of events that nobody else holds any more; before it is live, its snapshot,
+//! What one watcher costs: its filter, its queue of `queue::UPDATES_MAX` pointers and at most
+//! `queue::BYTES_MAX` of events that nobody else holds any more; before it is live, its snapshot,
 //! a pointer for each alert and patient; while it reads the journal, the events of a batch of about
-//! a MiB, and no more than [`READERS_MAX`] read at once.
+//! a MiB, and no more than `READERS_MAX` read at once.
 //!
 //! Who asks what stands gets it as of everything that was durable when they asked.
 //!

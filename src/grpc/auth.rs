@@ -2,13 +2,13 @@
 //!
 //! In mode [`Mode::None`] whoever reaches the port is the administrator of all sites, which is why
 //! that mode serves the loopback interface only. In mode [`Mode::Jwt`] a caller is known by the
-//! bearer token of each call ([`tokens`]). In every mode who shows a certificate, and no token, is
+//! bearer token of each call (`tokens`). In every mode who shows a certificate, and no token, is
 //! known by that or refused ([`certificate`]). A caller is known until token or certificate end, and
-//! a stream ends with them ([`expiry`]).
+//! a stream ends with them (`expiry`).
 //!
 //! Promises: a call that is not let in is answered with a status that says what to do and tells
-//! nothing else, is counted, and goes on record as far as a flood allows ([`attempts`]). Who calls too
-//! often is refused ([`limits`]). Which calls a role may make is asked next ([`roles`]); what a
+//! nothing else, is counted, and goes on record as far as a flood allows (`attempts`). Who calls too
+//! often is refused (`limits`). Which calls a role may make is asked next (`roles`); what a
 //! principal may see is decided where that is known, not here.
 
 mod attempts;
