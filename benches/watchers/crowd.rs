@@ -20,10 +20,12 @@ const WINDOW_BYTES: u32 = 65_535;
 /// Until something is given up.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// One event that came: to whom, and after how many microseconds.
+/// What came to those who read: how many events, and after how many microseconds each. It is
+/// written where an event comes, so that nobody waits for anybody to read the next.
+#[derive(Debug)]
 struct Heard {
-    watcher: usize,
-    micros: u64,
+    events: usize,
+    took: Histogram<u64>,
 }
 
 /// All of them, by what the other process tells.
@@ -36,10 +38,11 @@ pub(crate) async fn run(url: &str) -> Result<()> {
         match words[0] {
             "open" => crowd.open(number(1)?, number(2)?).await?,
             "heard" => crowd.heard(number(1)?).await?,
-            "forget" => crowd.took.reset(),
+            "forget" => crowd.heard.send_modify(|heard| heard.took.reset()),
             "took" => {
-                let at = |quantile| crowd.took.value_at_quantile(quantile);
-                println!("ok {} {} {} {}", crowd.took.len(), at(0.5), at(0.99), at(1.0));
+                let took = crowd.heard.borrow().took.clone();
+                let at = |quantile| took.value_at_quantile(quantile);
+                println!("ok {} {} {} {}", took.len(), at(0.5), at(0.99), at(1.0));
                 continue;
             }
             "wake" => {
@@ -66,33 +69,29 @@ fn lines() -> mpsc::Receiver<String> {
 
 struct Crowd {
     url: String,
-    /// How many events each who reads has heard, counted from the first round.
-    counts: Vec<usize>,
-    took: Histogram<u64>,
-    tell: mpsc::Sender<Heard>,
-    heard: mpsc::Receiver<Heard>,
+    heard: Arc<watch::Sender<Heard>>,
+    /// How many events had been told when each who reads began.
+    began: Vec<usize>,
+    /// How many have been told, as far as is known here.
+    told: usize,
     awake: Arc<watch::Sender<bool>>,
     sleepers: JoinSet<Result<Status>>,
 }
 
 impl Crowd {
     fn new(url: &str) -> Self {
-        // Of one event at all of them.
-        let (tell, heard) = mpsc::channel(4096);
         let took = Histogram::new(3).expect("three digits are few enough");
+        let heard = Arc::new(watch::Sender::new(Heard { events: 0, took }));
         let awake = Arc::new(watch::Sender::new(false));
         let (url, sleepers) = (url.to_owned(), JoinSet::new());
-        Self { url, counts: Vec::new(), took, tell, heard, awake, sleepers }
+        Self { url, heard, began: Vec::new(), told: 0, awake, sleepers }
     }
 
     async fn open(&mut self, awake: usize, asleep: usize) -> Result<()> {
-        // Those who come later have missed as much as the others have heard.
-        let heard = self.counts.iter().max().copied().unwrap_or(0);
         for _ in 0..awake {
             let stream = live(&self.url).await?;
-            let (watcher, tell) = (self.counts.len(), self.tell.clone());
-            self.counts.push(heard);
-            tokio::spawn(listen(stream, watcher, tell));
+            self.began.push(self.told);
+            tokio::spawn(listen(stream, Arc::clone(&self.heard)));
         }
         for _ in 0..asleep {
             let stream = live(&self.url).await?;
@@ -106,15 +105,11 @@ impl Crowd {
     }
 
     async fn heard(&mut self, events: usize) -> Result<()> {
-        let mut missing: usize =
-            self.counts.iter().map(|count| events.saturating_sub(*count)).sum();
-        while missing > 0 {
-            let next = tokio::time::timeout(PATIENCE, self.heard.recv()).await;
-            let Heard { watcher, micros } = next.context("events are missing")?.context("open")?;
-            self.counts[watcher] += 1;
-            self.took.record(micros)?;
-            missing -= 1;
-        }
+        self.told = events;
+        let all: usize = self.began.iter().map(|began| events.saturating_sub(*began)).sum();
+        let mut heard = self.heard.subscribe();
+        let whole = heard.wait_for(|heard| heard.events >= all);
+        tokio::time::timeout(PATIENCE, whole).await.context("events are missing")??;
         Ok(())
     }
 
@@ -152,11 +147,10 @@ async fn live(url: &str) -> Result<Streaming<v1::WatchAlertsResponse>> {
     }
 }
 
-/// Tells of every event, until the stream ends.
+/// Notes every event, until the stream ends.
 async fn listen(
     mut stream: Streaming<v1::WatchAlertsResponse>,
-    watcher: usize,
-    tell: mpsc::Sender<Heard>,
+    heard: Arc<watch::Sender<Heard>>,
 ) -> Result<()> {
     while let Some(response) = stream.message().await? {
         let Some(Message::Event(event)) = response.message else { continue };
@@ -164,7 +158,10 @@ async fn listen(
         let began = event.determined_at.context("an event says when it was decided")?;
         let began = began.seconds * 1_000_000 + i64::from(began.nanos / 1000);
         let micros = u64::try_from(SystemClock.now().micros() - began).unwrap_or(0);
-        tell.send(Heard { watcher, micros }).await?;
+        heard.send_modify(|heard| {
+            heard.events += 1;
+            heard.took.saturating_record(micros);
+        });
     }
     Ok(())
 }
