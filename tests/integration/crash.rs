@@ -53,7 +53,8 @@ async fn check(sql: Sql, seed: u64) {
     check_replay(&crashed);
     let runs = messages_of_runs(&crashed);
     let at_work = runs.iter().filter(|messages| **messages > 0).count();
-    assert!(at_work > KILLS, "killed at rest: {runs:?}");
+    // The last run is not killed, and may find that the one before has done everything.
+    assert!(at_work >= KILLS, "killed at rest: {runs:?}");
 
     let undisturbed = run(&recording).await;
     assert_same(&readings(&crashed), &readings(&undisturbed));
