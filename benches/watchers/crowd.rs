@@ -80,7 +80,8 @@ struct Crowd {
 
 impl Crowd {
     fn new(url: &str) -> Self {
-        let took = Histogram::new(3).expect("three digits are few enough");
+        let most = PATIENCE.as_micros() as u64;
+        let took = Histogram::new_with_max(most, 3).expect("three digits of two minutes");
         let heard = Arc::new(watch::Sender::new(Heard { events: 0, took }));
         let awake = Arc::new(watch::Sender::new(false));
         let (url, sleepers) = (url.to_owned(), JoinSet::new());
