@@ -80,7 +80,7 @@ struct Crowd {
 
 impl Crowd {
     fn new(url: &str) -> Self {
-        let most = PATIENCE.as_micros() as u64;
+        let most = u64::try_from(PATIENCE.as_micros()).expect("two minutes in microseconds");
         let took = Histogram::new_with_max(most, 3).expect("three digits of two minutes");
         let heard = Arc::new(watch::Sender::new(Heard { events: 0, took }));
         let awake = Arc::new(watch::Sender::new(false));
