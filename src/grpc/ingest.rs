@@ -2,10 +2,8 @@
 //! intake again, and each device's report.
 //!
 //! Refused messages are read from the store: while the database is away the calls about them answer
-//! UNAVAILABLE. Both are for those who look after devices; that is decided here for reading, because
-//! the engine never hears of it, and by the engine for sending through. Which messages a caller may
-//! see is decided where they are read, and again where they are applied. A report comes from the
-//! engine, and is there whether or not the database is.
+//! UNAVAILABLE. Which messages a caller may see is decided where they are read, and again where they
+//! are applied. A report comes from the engine, and is there whether or not the database is.
 
 use std::sync::Arc;
 
@@ -17,7 +15,7 @@ use super::commands::{Commands, Desk, unexpected};
 use super::convert::{rejected as convert, reports, with_request_id};
 use super::status;
 use crate::engine::audit::REPEATED;
-use crate::engine::input::{Action, Principal, Publish, Redrive, Repeatable, Role, Sites};
+use crate::engine::input::{Action, Publish, Redrive, Repeatable, Sites};
 use crate::engine::output::{Done, RedrivenMessage, Refusal, Reject};
 use crate::engine::query::{Found, Question};
 use crate::position::MessageId;
@@ -195,17 +193,6 @@ fn opened(letter: DeadLetter) -> Result<(Action, RejectedMessage), Skip> {
     Ok((Action::Redrive(redrive), message))
 }
 
-/// Payloads hold vitals, so that they are for those only who must find out what is wrong with them.
-fn check_role(principal: &Principal) -> Result<(), Status> {
-    let (role, action) = (principal.role, "list refused messages");
-    match role {
-        Role::DeviceAdmin | Role::Admin => Ok(()),
-        Role::Viewer | Role::Clinician | Role::Auditor => {
-            Err(status::refused(Refusal::PermissionDenied { role, action }))
-        }
-    }
-}
-
 #[tonic::async_trait]
 impl IngestService for Service {
     async fn list_rejected_messages(
@@ -214,7 +201,6 @@ impl IngestService for Service {
     ) -> Result<Response<v1::ListRejectedMessagesResponse>, Status> {
         self.desk
             .serve(request, async |call, request| {
-                check_role(&call.principal)?;
                 let sites = call.principal.sites.clone();
                 let query = convert::query(&request, sites.clone()).map_err(status::invalid)?;
                 let page = self.history.list_rejected(query).await;
@@ -230,7 +216,6 @@ impl IngestService for Service {
     ) -> Result<Response<v1::RedriveRejectedMessagesResponse>, Status> {
         self.desk
             .serve(request, async |call, request| {
-                check_role(&call.principal)?;
                 let ids = convert::message_ids(&request);
                 let asked = with_request_id(ids, &request.request_id).map_err(status::invalid)?;
                 let (ids, request_id) = asked;
@@ -265,25 +250,5 @@ impl IngestService for Service {
                 }
             })
             .await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::engine::input::Sites;
-
-    #[test]
-    fn what_was_refused_is_for_those_who_look_after_devices() {
-        let as_role = |role| {
-            let (subject, sites) = ("x".to_owned(), Sites::All);
-            check_role(&Principal { subject, role, sites }).map_err(|status| status.code())
-        };
-        for role in [Role::DeviceAdmin, Role::Admin] {
-            assert_eq!(as_role(role), Ok(()));
-        }
-        for role in [Role::Viewer, Role::Clinician, Role::Auditor] {
-            assert_eq!(as_role(role), Err(tonic::Code::PermissionDenied), "{role:?}");
-        }
     }
 }

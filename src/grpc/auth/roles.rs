@@ -45,6 +45,7 @@ const fn allowed(method: Method) -> (&'static str, &'static [Role]) {
             ("read profiles", &[Viewer, Clinician, DeviceAdmin, Admin])
         }
         Method::PutProfile => ("put profiles", &[Clinician, Admin]),
+        // Payloads hold vitals: they are for those only who must find out what is wrong with them.
         Method::ListRejectedMessages => ("list refused messages", &[DeviceAdmin, Admin]),
         Method::RedriveRejectedMessages => ("send refused messages again", &[DeviceAdmin, Admin]),
         Method::GetDeviceReport => {
@@ -71,6 +72,22 @@ mod tests {
             assert_eq!(may == Method::ALL.len(), role == Admin, "{role:?} may make {may} calls");
             assert!(may > 0, "{role:?}");
         }
+    }
+
+    fn may_call(method: Method) -> Vec<Role> {
+        Role::ALL.into_iter().filter(|role| check(*role, method).is_ok()).collect()
+    }
+
+    #[test]
+    fn what_was_refused_is_for_those_who_look_after_devices() {
+        for method in [Method::ListRejectedMessages, Method::RedriveRejectedMessages] {
+            assert_eq!(may_call(method), [DeviceAdmin, Admin], "{method:?}");
+        }
+    }
+
+    #[test]
+    fn the_audit_log_is_for_auditors_and_administrators() {
+        assert_eq!(may_call(Method::ListAuditEvents), [Admin, Auditor]);
     }
 
     #[test]
