@@ -47,6 +47,15 @@ pub(super) enum Type {
     Uuid,
 }
 
+/// The types of some columns and then of others, `N` in all.
+pub(super) const fn joined<const N: usize>(first: &[Type], rest: &[Type]) -> [Type; N] {
+    let mut types = [Type::Int; N];
+    let (left, right) = types.split_at_mut(first.len());
+    left.copy_from_slice(first);
+    right.copy_from_slice(rest);
+    types
+}
+
 /// A statement that reads. In its text `@` stands for the schema before a name of ours, `#1` for a
 /// parameter, and `@recent` for what leaves over the readings received since `#1`, and some more.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use crate::engine::alerts::{
 };
 use crate::engine::profile::Scope;
 use crate::store::blob;
-use crate::store::ledger::{Cells, LedgerError, Type};
+use crate::store::ledger::{Cells, LedgerError, Type, joined};
 use crate::store::restore::rows::scope;
 use crate::vitals::{DeviceId, PatientId, PatientKey, Priority, Quantity, RuleId, SiteId, Vital};
 
@@ -28,18 +28,8 @@ macro_rules! alert_columns {
 }
 pub(in crate::store) use alert_columns;
 
-/// What an alert keeps all its life, and then what each event may change.
-pub(in crate::store) const ALERT: &[Type] = &[
-    Type::Uuid,
-    Type::Text,
-    Type::Int,
-    Type::Text,
-    Type::Text,
-    Type::Text,
-    Type::Time,
-    Type::Time,
-    Type::Bool,
-    Type::Int,
+/// What an event may change of an alert: the last columns of either.
+const CHANGING: [Type; 18] = [
     Type::Text,
     Type::Int,
     Type::Text,
@@ -59,6 +49,23 @@ pub(in crate::store) const ALERT: &[Type] = &[
     Type::Time,
     Type::Int,
 ];
+
+/// What an alert keeps all its life, and then what each event may change.
+pub(in crate::store) const ALERT: &[Type] = &joined::<28>(
+    &[
+        Type::Uuid,
+        Type::Text,
+        Type::Int,
+        Type::Text,
+        Type::Text,
+        Type::Text,
+        Type::Time,
+        Type::Time,
+        Type::Bool,
+        Type::Int,
+    ],
+    &CHANGING,
+);
 
 /// The columns of an event, of `alert_events e`, in the order of [`EVENT`].
 pub(super) const EVENT_COLUMNS: &str = "e.phase, e.determined_at, e.cause,
@@ -70,33 +77,10 @@ pub(super) const EVENT_COLUMNS: &str = "e.phase, e.determined_at, e.cause,
     CAST(e.revision AS bigint)";
 
 /// What happened, and then what it made of the alert.
-pub(super) const EVENT: &[Type] = &[
-    Type::Text,
-    Type::Time,
-    Type::Text,
-    Type::Text,
-    Type::Text,
-    Type::Text,
-    Type::Text,
-    Type::Text,
-    Type::Int,
-    Type::Text,
-    Type::Int,
-    Type::Int,
-    Type::Real,
-    Type::Text,
-    Type::Text,
-    Type::Text,
-    Type::Time,
-    Type::Bool,
-    Type::Bool,
-    Type::Int,
-    Type::Text,
-    Type::Int,
-    Type::Text,
-    Type::Time,
-    Type::Int,
-];
+pub(super) const EVENT: &[Type] = &joined::<25>(
+    &[Type::Text, Type::Time, Type::Text, Type::Text, Type::Text, Type::Text, Type::Text],
+    &CHANGING,
+);
 
 /// What an alert keeps all its life.
 struct Fixed {

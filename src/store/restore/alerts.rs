@@ -3,16 +3,11 @@
 use super::Take;
 use crate::engine::restore::AlertStanding;
 use crate::store::alerts::{ALERT, alert, alert_columns};
-use crate::store::ledger::{Cells, Ledger, LedgerError, Query, Type};
+use crate::store::ledger::{Cells, Ledger, LedgerError, Query, Type, joined};
 use crate::vitals::Priority;
 
 /// An alert, and the number of the highest priority that it has had.
-const STANDING: [Type; ALERT.len() + 1] = {
-    let mut types = [Type::Int; ALERT.len() + 1];
-    let (alert, _) = types.split_at_mut(ALERT.len());
-    alert.copy_from_slice(ALERT);
-    types
-};
+const STANDING: [Type; ALERT.len() + 1] = joined(ALERT, &[Type::Int]);
 
 /// In the order in which they were raised. The highest priority that one has reached stands in its
 /// events: it may have fallen since.
