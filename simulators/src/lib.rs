@@ -16,6 +16,7 @@
 //! - [`ward`]: a small ward of seeded patients, some of whom deteriorate on schedule
 //! - [`oracle`]: which alerts a stream of samples must raise, by the plain reading of the rule
 //! - [`encode`], [`publish`]: protobuf or JSON, QoS 1, sent once acknowledged
+//! - [`record`]: what was sent and what a watcher was told, kept as it happened
 //! - [`enroll`]: sites, patients, devices, bindings and profiles, over gRPC
 //! - [`watch`], [`score`]: the alert stream as a clinician sees it, held against the oracle
 //!
@@ -33,6 +34,7 @@ mod fake;
 pub mod oracle;
 pub mod proto;
 pub mod publish;
+pub mod record;
 pub mod replay;
 pub mod sample;
 pub mod score;
