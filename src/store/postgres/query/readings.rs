@@ -16,20 +16,18 @@ use crate::store::page::{self, Page};
 use crate::store::postgres::reason;
 use crate::store::postgres::types::Time;
 
-/// Columns, in the order in which [`reading`] takes them.
+/// Columns, in the order in which [`reading`] takes them. The few devices of a page are looked up
+/// once each, not once a row.
 const LIST_READINGS: &str = "
     WITH patient AS (
         SELECT p.patient_key
         FROM pulseward.patients p JOIN pulseward.sites s USING (site_key)
         WHERE p.patient_id = $1 AND ($2::text[] IS NULL OR s.site_id = ANY ($2))
-    )
-    SELECT page.measured_at, page.received_at, page.stored_at, page.value, page.device_key,
-           page.quality, page.vital, page.absent, page.original_value, page.original_unit,
-           page.interval_us, page.measurement_id, d.device_id
-    FROM patient
-    LEFT JOIN LATERAL (
+    ),
+    page AS MATERIALIZED (
         SELECT found.*
-        FROM unnest($3::smallint[]) AS wanted (number)
+        FROM patient
+        CROSS JOIN unnest($3::smallint[]) AS wanted (number)
         CROSS JOIN LATERAL (
             SELECT r.*
             FROM pulseward.readings r
@@ -46,8 +44,18 @@ const LIST_READINGS: &str = "
                  found.original_value, found.original_unit, found.interval_us,
                  found.measurement_id
         OFFSET $8 LIMIT $9
-    ) page ON true
-    LEFT JOIN pulseward.devices d USING (device_key)
+    ),
+    device AS MATERIALIZED (
+        SELECT d.device_key, d.device_id
+        FROM pulseward.devices d
+        WHERE d.device_key = ANY (ARRAY(SELECT DISTINCT device_key FROM page))
+    )
+    SELECT page.measured_at, page.received_at, page.stored_at, page.value, page.device_key,
+           page.quality, page.vital, page.absent, page.original_value, page.original_unit,
+           page.interval_us, page.measurement_id, device.device_id
+    FROM patient
+    LEFT JOIN page ON true
+    LEFT JOIN device USING (device_key)
     ORDER BY page.measured_at, page.vital, page.device_key, page.received_at,
              page.stored_at, page.absent, page.value, page.quality, page.original_value,
              page.original_unit, page.interval_us, page.measurement_id";
