@@ -4,11 +4,8 @@
 mod feed;
 mod past;
 
-use std::pin::Pin;
 use std::sync::Arc;
 
-use futures_util::Stream;
-use futures_util::stream;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -18,7 +15,7 @@ use super::calls::Call;
 use super::commands::{Commands, Desk, unexpected};
 use super::convert;
 use super::status;
-use super::streams::Streams;
+use super::streams::{Responses, Streams, responses};
 use crate::engine::alerts::AlertEvent;
 use crate::engine::input::Action;
 use crate::engine::output::Done;
@@ -73,29 +70,15 @@ impl Service {
     }
 }
 
-type Responses = Pin<Box<dyn Stream<Item = Result<v1::WatchAlertsResponse, Status>> + Send>>;
-
 #[tonic::async_trait]
 impl AlertService for Service {
     async fn watch_alerts(
         &self,
         request: Request<v1::WatchAlertsRequest>,
-    ) -> Result<Response<Responses>, Status> {
+    ) -> Result<Response<Responses<v1::WatchAlertsResponse>>, Status> {
         let begin = |call: &Call, request| self.feed(call, request);
         let opened = self.streams.open(request, begin).await?;
-        let responses = stream::unfold(Some(opened), |open| async move {
-            let (mut feed, mut closing) = open?;
-            let response = tokio::select! {
-                response = feed.next() => response,
-                () = closing.expired() => Err(status::token_expired(feed.last_cursor())),
-            };
-            if let Err(status) = &response {
-                closing.because(status);
-            }
-            let rest = response.is_ok().then_some((feed, closing));
-            Some((response, rest))
-        });
-        Ok(Response::new(Box::pin(responses)))
+        Ok(Response::new(responses(opened)))
     }
 
     async fn list_alerts(

@@ -2,12 +2,13 @@
 //!
 //! Promises: the first is durable before the client gets anything; the second is told whatever ends
 //! the stream, a client that just goes away included, for there is room kept for it from the
-//! beginning. A stream is known by what its caller is known by, and ends with it: who serves one waits
-//! for [`Closing::expired`] beside what it waits for. A stream that outlives the door's draining, or a crash, has no second one.
+//! beginning. A stream is known by what its caller is known by, and [`responses`] end with it. A
+//! stream that outlives the door's draining, or a crash, has no second one.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
-use futures_util::{StreamExt, stream};
+use futures_util::{Stream, StreamExt, stream};
 use tokio::sync::mpsc::{self, OwnedPermit, error::TrySendError};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Status};
@@ -106,6 +107,39 @@ impl Streams {
     }
 }
 
+/// What a stream's client is told, one response after the other.
+pub(super) trait Feed: Send + 'static {
+    type Response: Send;
+
+    /// The next response. What ends the stream drops it.
+    fn next(&mut self) -> impl Future<Output = Result<Self::Response, Status>> + Send;
+
+    /// Where the client stands, if it can resume.
+    fn last_cursor(&self) -> Option<String>;
+}
+
+pub(super) type Responses<R> = Pin<Box<dyn Stream<Item = Result<R, Status>> + Send>>;
+
+/// The responses of an open stream, until the feed ends it, or what its caller is known by does. Its
+/// last item says why.
+pub(super) fn responses<F: Feed>(opened: (F, Closing)) -> Responses<F::Response> {
+    // Handed on from response to response, so it is a pointer.
+    let opened = Some(Box::new(opened));
+    Box::pin(stream::unfold(opened, |open| async move {
+        let mut open = open?;
+        let (feed, closing) = &mut *open;
+        let response = tokio::select! {
+            response = feed.next() => response,
+            () = closing.expired() => Err(status::token_expired(feed.last_cursor())),
+        };
+        if let Err(status) = &response {
+            closing.because(status);
+        }
+        let rest = response.is_ok().then_some(open);
+        Some((response, rest))
+    }))
+}
+
 /// Tells of a stream's end when it is dropped.
 pub(super) struct Closing {
     end: Option<(OwnedPermit<Access>, Access)>,
@@ -131,7 +165,7 @@ impl Closing {
     }
 
     /// Waits until what the caller is known by has ended, and the stream with it. Cancel safe.
-    pub(super) async fn expired(&self) {
+    async fn expired(&self) {
         match &self.expiry {
             Some(expiry) => expiry.passed().await,
             None => std::future::pending().await,
@@ -139,7 +173,7 @@ impl Closing {
     }
 
     /// Says why the service ends the stream.
-    pub(super) fn because(&mut self, status: &Status) {
+    fn because(&mut self, status: &Status) {
         if let Some((_, end)) = &mut self.end {
             end.reason = status::reason_of(status);
         }

@@ -5,11 +5,8 @@
 //! neither does the live stream: it begins with what the engine knows, page by page as the client
 //! takes it, and goes on with what the hub is told. It never just stops: its status says why.
 
-use std::pin::Pin;
 use std::sync::Arc;
 
-use futures_util::Stream;
-use futures_util::stream;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -18,7 +15,7 @@ use super::calls::Call;
 use super::commands::{Commands, Desk, unexpected};
 use super::convert::{Change, buckets, live, readings};
 use super::status;
-use super::streams::Streams;
+use super::streams::{self, Responses, Streams, responses};
 use crate::clock::{Clock, SystemClock};
 use crate::engine::output::Done;
 use crate::engine::query::{LivePage, Query, Question};
@@ -68,29 +65,15 @@ impl Service {
     }
 }
 
-type Responses = Pin<Box<dyn Stream<Item = Result<v1::WatchVitalsResponse, Status>> + Send>>;
-
 #[tonic::async_trait]
 impl VitalsService for Service {
     async fn watch_vitals(
         &self,
         request: Request<v1::WatchVitalsRequest>,
-    ) -> Result<Response<Responses>, Status> {
+    ) -> Result<Response<Responses<v1::WatchVitalsResponse>>, Status> {
         let begin = async |call: &Call, request| self.feed(call, request).await;
         let opened = self.live.streams.open_after(request, begin).await?;
-        let responses = stream::unfold(Some(opened), |open| async move {
-            let (mut feed, mut closing) = open?;
-            let response = tokio::select! {
-                response = feed.next() => response,
-                () = closing.expired() => Err(status::token_expired(None)),
-            };
-            if let Err(status) = &response {
-                closing.because(status);
-            }
-            let rest = response.is_ok().then_some((feed, closing));
-            Some((response, rest))
-        });
-        Ok(Response::new(Box::pin(responses)))
+        Ok(Response::new(responses(opened)))
     }
 
     async fn list_readings(
@@ -194,7 +177,9 @@ impl Stage {
     }
 }
 
-impl Feed {
+impl streams::Feed for Feed {
+    type Response = v1::WatchVitalsResponse;
+
     async fn next(&mut self) -> Result<v1::WatchVitalsResponse, Status> {
         loop {
             if let Stage::Beginning { since, next } = &mut self.stage
@@ -216,6 +201,13 @@ impl Feed {
         }
     }
 
+    /// What is live has no cursor: who comes back begins again.
+    fn last_cursor(&self) -> Option<String> {
+        None
+    }
+}
+
+impl Feed {
     /// Takes in what is known of those behind.
     async fn read_on(&mut self, behind: PatientId) -> Result<(), Status> {
         if let Question::Live(asked) = &mut self.query.question {

@@ -18,7 +18,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use crate::engine::input::Sites;
 use crate::engine::profile::Violation;
 use crate::grpc::convert::{self, alert_lists, wire_timestamp};
-use crate::grpc::status;
+use crate::grpc::{status, streams};
 use crate::hub::{self, Change, Ended, Update, Watch, WatchCursor, WatchError};
 use crate::journal;
 use crate::position::OutputId;
@@ -59,8 +59,25 @@ impl Feed {
         Ok(Self { hub, watch, filter, snapshot: None, stopping })
     }
 
-    /// The next message. Cancel safe.
-    pub(super) async fn next(&mut self) -> Result<v1::WatchAlertsResponse, Status> {
+    fn alive(&self, heartbeat: hub::Heartbeat) -> Message {
+        Message::Heartbeat(Heartbeat {
+            cursor: self.cursor(heartbeat.last),
+            service_time: Some(wire_timestamp(heartbeat.service_time)),
+            ingest_connected: heartbeat.ingest_connected,
+            engine_lag: prost_types::Duration::try_from(heartbeat.engine_lag).ok(),
+        })
+    }
+
+    fn cursor(&self, after: OutputId) -> String {
+        self.hub.cursor(self.filter, after).encode()
+    }
+}
+
+impl streams::Feed for Feed {
+    type Response = v1::WatchAlertsResponse;
+
+    /// Cancel safe.
+    async fn next(&mut self) -> Result<v1::WatchAlertsResponse, Status> {
         loop {
             if let Some(part) = self.snapshot.as_mut().and_then(Iterator::next) {
                 return Ok(response(Message::Snapshot(part)));
@@ -86,22 +103,9 @@ impl Feed {
         }
     }
 
-    fn alive(&self, heartbeat: hub::Heartbeat) -> Message {
-        Message::Heartbeat(Heartbeat {
-            cursor: self.cursor(heartbeat.last),
-            service_time: Some(wire_timestamp(heartbeat.service_time)),
-            ingest_connected: heartbeat.ingest_connected,
-            engine_lag: prost_types::Duration::try_from(heartbeat.engine_lag).ok(),
-        })
-    }
-
     /// Where the client stands, once it stands anywhere.
-    pub(super) fn last_cursor(&self) -> Option<String> {
+    fn last_cursor(&self) -> Option<String> {
         self.watch.last().map(|last| self.cursor(last))
-    }
-
-    fn cursor(&self, after: OutputId) -> String {
-        self.hub.cursor(self.filter, after).encode()
     }
 }
 
