@@ -1,4 +1,5 @@
-//! The watchers: each a connection and a stream of its own.
+//! The watchers: streams on connections of their own, or on shared ones; and what they are held
+//! against, connections without gRPC.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +10,11 @@ use pulseward::clock::{Clock as _, SystemClock};
 use pulseward::proto::v1;
 use pulseward::proto::v1::alert_service_client::AlertServiceClient;
 use pulseward::proto::v1::watch_alerts_response::{Message, event::Change};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 use tonic_types::StatusExt;
 
@@ -36,7 +39,9 @@ pub(crate) async fn run(url: &str) -> Result<()> {
         let words: Vec<_> = line.split(' ').collect();
         let number = |index: usize| words[index].parse::<usize>();
         match words[0] {
-            "open" => crowd.open(number(1)?, number(2)?).await?,
+            "open" => crowd.open(number(1)?, number(2)?, number(3)?).await?,
+            "bare" => crowd.listen_bare(words[1], number(2)?, number(3)?).await?,
+            "told" => crowd.told = number(1)?,
             "heard" => crowd.heard(number(1)?).await?,
             "forget" => crowd.heard.send_modify(|heard| heard.took.reset()),
             "took" => {
@@ -88,19 +93,36 @@ impl Crowd {
         Self { url, heard, began: Vec::new(), told: 0, awake, sleepers }
     }
 
-    async fn open(&mut self, awake: usize, asleep: usize) -> Result<()> {
-        for _ in 0..awake {
-            let stream = live(&self.url).await?;
-            self.began.push(self.told);
-            tokio::spawn(listen(stream, Arc::clone(&self.heard)));
+    /// Streams of those who read, so many on each connection, and of those who never do, on
+    /// connections of their own.
+    async fn open(&mut self, awake: usize, asleep: usize, shared_by: usize) -> Result<()> {
+        let mut left = awake;
+        while left > 0 {
+            let client = connect(&self.url, shared_by).await?;
+            for _ in 0..left.min(shared_by) {
+                let stream = live(client.clone()).await?;
+                self.began.push(self.told);
+                tokio::spawn(listen(stream, Arc::clone(&self.heard)));
+            }
+            left = left.saturating_sub(shared_by);
         }
         for _ in 0..asleep {
-            let stream = live(&self.url).await?;
+            let stream = live(connect(&self.url, 1).await?).await?;
             let mut awake = self.awake.subscribe();
             self.sleepers.spawn(async move {
                 awake.wait_for(|awake| *awake).await?;
                 tokio::time::timeout(PATIENCE, end_of(stream)).await.context("it goes on")
             });
+        }
+        Ok(())
+    }
+
+    /// Connections over which nothing but messages of this size comes, each with its time in front.
+    async fn listen_bare(&mut self, address: &str, count: usize, bytes: usize) -> Result<()> {
+        for _ in 0..count {
+            let stream = TcpStream::connect(address).await?;
+            self.began.push(self.told);
+            tokio::spawn(listen_bare(stream, bytes, Arc::clone(&self.heard)));
         }
         Ok(())
     }
@@ -132,13 +154,19 @@ impl Crowd {
     }
 }
 
-/// A stream on a connection of its own, once it is live.
-async fn live(url: &str) -> Result<Streaming<v1::WatchAlertsResponse>> {
+/// A connection that so many streams share.
+async fn connect(url: &str, shared_by: usize) -> Result<AlertServiceClient<Channel>> {
     let endpoint = Endpoint::from_shared(url.to_owned())?
         .initial_stream_window_size(WINDOW_BYTES)
-        .initial_connection_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES * u32::try_from(shared_by)?)
         .tcp_nodelay(true);
-    let mut client = AlertServiceClient::new(endpoint.connect().await?);
+    Ok(AlertServiceClient::new(endpoint.connect().await?))
+}
+
+/// A stream, once it is live.
+async fn live(
+    mut client: AlertServiceClient<Channel>,
+) -> Result<Streaming<v1::WatchAlertsResponse>> {
     let mut stream = client.watch_alerts(v1::WatchAlertsRequest::default()).await?.into_inner();
     loop {
         let response = stream.message().await?.context("it never just stops")?;
@@ -158,13 +186,32 @@ async fn listen(
         let Some(Change::Alert(event)) = event.change else { continue };
         let began = event.determined_at.context("an event says when it was decided")?;
         let began = began.seconds * 1_000_000 + i64::from(began.nanos / 1000);
-        let micros = u64::try_from(SystemClock.now().micros() - began).unwrap_or(0);
-        heard.send_modify(|heard| {
-            heard.events += 1;
-            heard.took.saturating_record(micros);
-        });
+        note(&heard, began);
     }
     Ok(())
+}
+
+/// Notes every message, until the connection ends.
+async fn listen_bare(
+    mut stream: TcpStream,
+    bytes: usize,
+    heard: Arc<watch::Sender<Heard>>,
+) -> Result<()> {
+    let mut message = vec![0; bytes];
+    loop {
+        stream.read_exact(&mut message).await?;
+        let began = message.first_chunk().context("a time is in front")?;
+        note(&heard, i64::from_be_bytes(*began));
+    }
+}
+
+/// Notes what began at this microsecond and came just now.
+fn note(heard: &watch::Sender<Heard>, began_micros: i64) {
+    let micros = u64::try_from(SystemClock.now().micros() - began_micros).unwrap_or(0);
+    heard.send_modify(|heard| {
+        heard.events += 1;
+        heard.took.saturating_record(micros);
+    });
 }
 
 /// How a stream ends.

@@ -2,10 +2,11 @@
 //! never read; and what a watcher costs.
 //!
 //! `cargo bench --bench watchers [-- WATCHERS [EVENTS]]`: the service runs here, without a broker
-//! and over SQLite, and the watchers in a process of their own, each on a connection of its own over
-//! loopback. An event is a note on an open alert; its time runs from the service's receipt of the
+//! and over SQLite, and the watchers in a process of their own, over loopback: each on a connection
+//! of its own, and again twenty on one, as behind a proxy. Beside them stands what the machine takes
+//! for as many bytes on as many connections without gRPC. An event is a note on an open alert; its time runs from the service's receipt of the
 //! request to the client's receipt of the event, both by the same clock, so that it holds the
-//! journal's fsync for all alike. Both rounds are of one run and one rate.
+//! journal's fsync for all alike. All rounds are of one run and one rate.
 //!
 //! What never reads takes no more of a stream than HTTP/2 lets the service send ahead. A burst then
 //! makes all of them lag; after the time in which they might have gone on, they read what there is:
@@ -13,6 +14,7 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
+mod bare;
 mod crowd;
 mod process;
 mod ward;
@@ -26,12 +28,15 @@ use pulseward::store::OnGap;
 use pulseward::telemetry::install_metrics;
 use tokio_util::sync::CancellationToken;
 
-use self::process::{Crowd, rss_bytes};
+use self::bare::Bare;
+use self::process::{Crowd, Took, cpu_micros, rss_bytes};
 use self::ward::Ward;
 
 const WATCHERS: usize = 1_000;
 /// One in so many never reads.
 const ASLEEP_SHARE: usize = 20;
+/// Streams on a connection, where they share one.
+const SHARED_BY: usize = 20;
 /// Events of a round: enough for a 99th percentile that four of them lie beyond.
 const EVENTS: usize = 400;
 /// Events before a round that don't count.
@@ -77,49 +82,105 @@ async fn measure(watchers: usize, events: usize) -> Result<()> {
 }
 
 async fn rounds(url: &str, watchers: usize, events: usize) -> Result<()> {
-    let asleep = watchers / ASLEEP_SHARE;
     let mut ward = Ward::with_an_alert(url).await?;
-    let mut crowd = Crowd::start(url)?;
-
-    crowd.open(1, 0).await?;
-    let alone = round(&mut ward, &mut crowd, events).await?;
-    println!("1 watcher:       {alone}");
-
-    let before = rss_bytes()?;
-    crowd.open(watchers - 1 - asleep, asleep).await?;
-    let opened = rss_bytes()?;
-    println!(
-        "{watchers} watchers, {asleep} of whom never read: {}",
-        growth(before, opened, watchers)
-    );
-    let all = round(&mut ward, &mut crowd, events).await?;
-    println!("{} readers:     {all}", watchers - asleep);
-
-    let told = ward.burst(BURST).await?;
-    crowd.heard(ward.told).await?;
-    println!(
-        "a burst of {BURST} events at {told:.0} a second: {}",
-        growth(before, rss_bytes()?, watchers)
-    );
-    tokio::time::sleep(PATIENCE).await;
-    let (closed, others) = crowd.wake().await?;
-    println!(
-        "of {asleep} that never read, {closed} were closed with their cursor, {others} otherwise"
-    );
-    let ratio = all.p99_micros as f64 / alone.p99_micros as f64;
-    println!("p99 of the readers: {ratio:.1} times that of one alone (at most {RATIO_MAX})");
-    ensure!(ratio <= RATIO_MAX && closed == asleep, "not as promised");
+    let own = own_connections(url, &mut ward, watchers, events).await?;
+    let shared = shared_connections(url, &mut ward, watchers, events).await?;
+    let bare = bare_connections(url, watchers, events).await?;
+    for (name, took) in [
+        ("a connection each", own.all),
+        ("a connection for twenty", shared),
+        ("bare connections, without gRPC", bare),
+    ] {
+        let ratio = took.p99_micros as f64 / own.alone.p99_micros as f64;
+        println!("{name}: p99 {ratio:.1} times that of one watcher alone (at most {RATIO_MAX})");
+    }
+    let ratio = own.all.p99_micros as f64 / own.alone.p99_micros as f64;
+    ensure!(ratio <= RATIO_MAX && own.are_closed, "not as promised");
     Ok(())
 }
 
+/// What came of the watchers with a connection each.
+struct Own {
+    alone: Took,
+    all: Took,
+    /// Whether those that never read were closed with their cursor.
+    are_closed: bool,
+}
+
+async fn own_connections(
+    url: &str,
+    ward: &mut Ward,
+    watchers: usize,
+    events: usize,
+) -> Result<Own> {
+    let asleep = watchers / ASLEEP_SHARE;
+    let mut crowd = Crowd::start(url)?;
+    crowd.open(1, 0, 1).await?;
+    let alone = round("1 watcher", ward, &mut crowd, events).await?;
+
+    let before = rss_bytes()?;
+    crowd.open(watchers - 1 - asleep, asleep, 1).await?;
+    let grown = growth(before, rss_bytes()?, watchers);
+    println!("{watchers} watchers, {asleep} of whom never read: {grown}");
+    let all = round("a connection each", ward, &mut crowd, events).await?;
+
+    let told = ward.burst(BURST).await?;
+    crowd.heard(ward.told).await?;
+    let grown = growth(before, rss_bytes()?, watchers);
+    println!("a burst of {BURST} events at {told:.0} a second: {grown}");
+    tokio::time::sleep(PATIENCE).await;
+    let (closed, others) = crowd.wake().await?;
+    println!("of {asleep} asleep, {closed} were closed with their cursor, {others} otherwise");
+    Ok(Own { alone, all, are_closed: closed == asleep })
+}
+
+/// The same, where a proxy in front of the service, or a dashboard's server, carries the streams of
+/// twenty over one connection.
+async fn shared_connections(
+    url: &str,
+    ward: &mut Ward,
+    watchers: usize,
+    events: usize,
+) -> Result<Took> {
+    let asleep = watchers / ASLEEP_SHARE;
+    let mut crowd = Crowd::start(url)?;
+    crowd.is_told(ward.told).await?;
+    crowd.open(watchers - asleep, asleep, SHARED_BY).await?;
+    round("a connection for twenty", ward, &mut crowd, events).await
+}
+
+/// How long bytes alone take to as many.
+async fn bare_connections(url: &str, watchers: usize, events: usize) -> Result<Took> {
+    let count = watchers - watchers / ASLEEP_SHARE;
+    let mut crowd = Crowd::start(url)?;
+    let mut bare = Bare::bind().await?;
+    // The system takes them in until we do.
+    crowd.open_bare(bare.address()?, count).await?;
+    bare.accept(count).await?;
+    bare.tell(WARM_UP, PACE).await?;
+    crowd.heard(bare.told).await?;
+    crowd.forget().await?;
+    let cpu = cpu_micros()?;
+    bare.tell(events, PACE).await?;
+    crowd.heard(bare.told).await?;
+    told("bare connections", crowd.took().await?, cpu_micros()? - cpu)
+}
+
 /// How long a number of events take to all who read.
-async fn round(ward: &mut Ward, crowd: &mut Crowd, events: usize) -> Result<process::Took> {
+async fn round(name: &str, ward: &mut Ward, crowd: &mut Crowd, events: usize) -> Result<Took> {
     ward.tell(WARM_UP, PACE).await?;
     crowd.heard(ward.told).await?;
     crowd.forget().await?;
+    let cpu = cpu_micros()?;
     ward.tell(events, PACE).await?;
     crowd.heard(ward.told).await?;
-    crowd.took().await
+    told(name, crowd.took().await?, cpu_micros()? - cpu)
+}
+
+fn told(name: &str, took: Took, cpu_micros: u64) -> Result<Took> {
+    let each = cpu_micros as f64 / took.count as f64;
+    println!("{name}: {took}, {each:.1} us of this process's time for each");
+    Ok(took)
 }
 
 fn growth(before: u64, after: u64, watchers: usize) -> String {

@@ -2,10 +2,13 @@
 //! with a line.
 
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
+use std::net::SocketAddr;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use tokio::task::block_in_place;
+
+use crate::bare::MESSAGE_BYTES;
 
 /// The argument by which the program knows that it is the watchers.
 pub(crate) const ROLE: &str = "watch";
@@ -19,7 +22,7 @@ pub(crate) struct Crowd {
 /// How long events took to all who read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Took {
-    count: u64,
+    pub(crate) count: u64,
     p50_micros: u64,
     pub(crate) p99_micros: u64,
     max_micros: u64,
@@ -38,9 +41,19 @@ impl Crowd {
         Ok(Self { process, told, says })
     }
 
-    /// Opens streams and waits until they are live.
-    pub(crate) async fn open(&mut self, awake: usize, asleep: usize) -> Result<()> {
-        self.ask(&format!("open {awake} {asleep}")).await.map(drop)
+    /// Opens streams and waits until they are live: of those who read, so many on a connection.
+    pub(crate) async fn open(&mut self, awake: usize, asleep: usize, on_one: usize) -> Result<()> {
+        self.ask(&format!("open {awake} {asleep} {on_one}")).await.map(drop)
+    }
+
+    /// Opens connections over which messages of this size come, and nothing else.
+    pub(crate) async fn open_bare(&mut self, to: SocketAddr, count: usize) -> Result<()> {
+        self.ask(&format!("bare {to} {count} {MESSAGE_BYTES}")).await.map(drop)
+    }
+
+    /// Says how many events were told before anybody listened.
+    pub(crate) async fn is_told(&mut self, events: usize) -> Result<()> {
+        self.ask(&format!("told {events}")).await.map(drop)
     }
 
     /// Waits until all who read have heard so many events, counted from the first round.
@@ -95,6 +108,16 @@ impl std::fmt::Display for Took {
         let count = self.count;
         write!(f, "p50 {p50:.2} ms, p99 {p99:.2} ms, max {max:.2} ms over {count} deliveries")
     }
+}
+
+/// Processor time that this process has used, in microseconds, in steps of ten milliseconds.
+pub(crate) fn cpu_micros() -> Result<u64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").context("this is no Linux")?;
+    let fields = stat.rsplit_once(')').context("a name in brackets")?.1;
+    let ticks = |at: usize| fields.split_whitespace().nth(at).and_then(|it| it.parse::<u64>().ok());
+    // The 14th and 15th field of the line, in hundredths of a second.
+    let (user, system) = (ticks(11).context("utime")?, ticks(12).context("stime")?);
+    Ok((user + system) * 10_000)
 }
 
 /// What this process has in memory.
