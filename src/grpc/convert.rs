@@ -4,6 +4,7 @@
 //! `google.rpc.BadRequest` wants it. What goes out needs no check, because the domain cannot say
 //! what the wire can't. One file a subject stands in the folder; here is what they share.
 
+use std::ops::Range;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -177,6 +178,31 @@ impl Violations {
             self.add("until", "not after from");
         }
         (from, until)
+    }
+
+    /// `from` and `until` of a list; without them, it reaches over all times.
+    fn range(
+        &mut self,
+        from: Option<&prost_types::Timestamp>,
+        until: Option<&prost_types::Timestamp>,
+    ) -> Option<Range<Timestamp>> {
+        let from = self.optional_time("from", from);
+        let until = self.optional_time("until", until);
+        let from = from.map(|from| from.unwrap_or(Timestamp::MIN));
+        let until = until.map(|until| until.unwrap_or(Timestamp::MAX));
+        match (from?, until?) {
+            (from, until) if from < until => Some(from..until),
+            _ => self.refuse("until", "not after from"),
+        }
+    }
+
+    /// Of a list of which a page has `default` entries, if the caller names no size.
+    fn page_size(&mut self, asked: i32, default: u32) -> Option<u32> {
+        match u32::try_from(asked) {
+            Ok(0) => Some(default),
+            Ok(size) => Some(size),
+            Err(_) => self.refuse("page_size", "negative"),
+        }
     }
 
     fn optional_time(

@@ -7,7 +7,6 @@ use std::str::FromStr;
 use super::profiles::wire_rule;
 use super::readings::{PAGE_TOKEN_BYTES_MAX, stored_reading};
 use super::{Violations, alerts};
-use crate::clock::Timestamp;
 use crate::engine::alerts::{Alert, AlertEvent, AlertId};
 use crate::engine::input::Sites;
 use crate::engine::profile::Violation;
@@ -57,21 +56,11 @@ pub(in crate::grpc) fn query(
         (false, true) => Some(Some(true)),
         (false, false) => Some(None),
     };
-    let from = wrong.optional_time("from", request.from.as_ref());
-    let until = wrong.optional_time("until", request.until.as_ref());
-    if let (Some(Some(from)), Some(Some(until))) = (from, until)
-        && until <= from
-    {
-        wrong.add("until", "not after from");
-    }
-    let page_size = match u32::try_from(request.page_size) {
-        Ok(0) => Some(PAGE_SIZE_DEFAULT),
-        Ok(size) => Some(size),
-        Err(_) => wrong.refuse("page_size", "negative"),
-    };
+    let times = wrong.range(request.from.as_ref(), request.until.as_ref());
+    let page_size = wrong.page_size(request.page_size, PAGE_SIZE_DEFAULT);
     let page_token = wrong.optional_text("page_token", &request.page_token, PAGE_TOKEN_BYTES_MAX);
     wrong.finish(|| {
-        let filter = filter?;
+        let (filter, times) = (filter?, times?);
         Some(AlertsQuery {
             scope: filter.scope,
             sites: filter.sites.into_iter().collect(),
@@ -79,8 +68,8 @@ pub(in crate::grpc) fn query(
             rules: rules?.into_iter().collect(),
             priority_min: filter.priority_min,
             is_over: is_over?,
-            from: from?.unwrap_or(Timestamp::MIN),
-            until: until?.unwrap_or(Timestamp::MAX),
+            from: times.start,
+            until: times.end,
             page_size: page_size?,
             page_token: page_token?,
         })

@@ -2,7 +2,6 @@
 
 use super::readings::PAGE_TOKEN_BYTES_MAX;
 use super::{Violations, wire_timestamp};
-use crate::clock::Timestamp;
 use crate::engine::audit::Outcome;
 use crate::engine::input::Sites;
 use crate::engine::profile::Violation;
@@ -25,26 +24,17 @@ pub(in crate::grpc) fn query(
         "" => Some(None),
         text => wrong.id("patient_id", text).map(Some),
     };
-    let from = wrong.optional_time("from", request.from.as_ref());
-    let until = wrong.optional_time("until", request.until.as_ref());
-    if let (Some(Some(from)), Some(Some(until))) = (from, until)
-        && until <= from
-    {
-        wrong.add("until", "not after from");
-    }
-    let page_size = match u32::try_from(request.page_size) {
-        Ok(0) => Some(PAGE_SIZE_DEFAULT),
-        Ok(size) => Some(size),
-        Err(_) => wrong.refuse("page_size", "negative"),
-    };
+    let times = wrong.range(request.from.as_ref(), request.until.as_ref());
+    let page_size = wrong.page_size(request.page_size, PAGE_SIZE_DEFAULT);
     let page_token = wrong.optional_text("page_token", &request.page_token, PAGE_TOKEN_BYTES_MAX);
     wrong.finish(|| {
+        let times = times?;
         Some(AuditQuery {
             sites,
             subject: subject?,
             patient: patient?,
-            from: from?.unwrap_or(Timestamp::MIN),
-            until: until?.unwrap_or(Timestamp::MAX),
+            from: times.start,
+            until: times.end,
             page_size: page_size?,
             page_token: page_token?,
         })

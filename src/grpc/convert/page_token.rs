@@ -92,11 +92,7 @@ impl Violations {
 
     /// How many rows a page has at most.
     pub(super) fn list_page_size(&mut self, asked: i32) -> Option<u32> {
-        match u32::try_from(asked) {
-            Ok(0) => Some(PAGE_SIZE_DEFAULT),
-            Ok(size) => Some(size.min(PAGE_SIZE_MAX)),
-            Err(_) => self.refuse("page_size", "negative"),
-        }
+        self.page_size(asked, PAGE_SIZE_DEFAULT).map(|size| size.min(PAGE_SIZE_MAX))
     }
 }
 

@@ -31,7 +31,7 @@ pub(in crate::grpc) fn query(
     let vitals = vitals(&mut wrong, &request.vitals);
     let (from, until) = wrong.required_times(request.from.as_ref(), request.until.as_ref());
     let page_size = page_size(&mut wrong, request.page_size);
-    let page_token = wrong.text("page_token", &request.page_token, PAGE_TOKEN_BYTES_MAX);
+    let page_token = wrong.optional_text("page_token", &request.page_token, PAGE_TOKEN_BYTES_MAX);
     wrong.finish(|| {
         Some(ReadingsQuery {
             patient: patient?,
@@ -40,7 +40,7 @@ pub(in crate::grpc) fn query(
             from: from?,
             until: until?,
             page_size: page_size?,
-            page_token: Some(page_token?).filter(|token| !token.is_empty()),
+            page_token: page_token?,
         })
     })
 }
@@ -57,11 +57,7 @@ pub(super) fn vitals(wrong: &mut Violations, numbers: &[i32]) -> Vec<Vital> {
 }
 
 pub(super) fn page_size(wrong: &mut Violations, asked: i32) -> Option<u32> {
-    match u32::try_from(asked) {
-        Ok(0) => Some(PAGE_SIZE_DEFAULT),
-        Ok(size) => Some(size.min(PAGE_SIZE_MAX)),
-        Err(_) => wrong.refuse("page_size", "negative"),
-    }
+    wrong.page_size(asked, PAGE_SIZE_DEFAULT).map(|size| size.min(PAGE_SIZE_MAX))
 }
 
 pub(in crate::grpc) fn page(page: ReadingsPage) -> v1::ListReadingsResponse {

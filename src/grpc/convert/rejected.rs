@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 
 use super::readings::PAGE_TOKEN_BYTES_MAX;
 use super::{Violations, wire_timestamp};
-use crate::clock::Timestamp;
 use crate::engine::input::Sites;
 use crate::engine::output::{Reject, RejectReason};
 use crate::engine::profile::Violation;
@@ -32,30 +31,21 @@ pub(in crate::grpc) fn query(
     let site = optional_id(&mut wrong, "site_id", &request.site_id);
     let device = optional_id(&mut wrong, "device_id", &request.device_id);
     let reasons = reason(&mut wrong, request.reason).map(|reason| meant(reason?, &sites));
-    let from = wrong.optional_time("from", request.from.as_ref());
-    let until = wrong.optional_time("until", request.until.as_ref());
-    if let (Some(Some(from)), Some(Some(until))) = (from, until)
-        && until <= from
-    {
-        wrong.add("until", "not after from");
-    }
-    let page_size = match u32::try_from(request.page_size) {
-        Ok(0) => Some(PAGE_SIZE_DEFAULT),
-        Ok(size) => Some(size),
-        Err(_) => wrong.refuse("page_size", "negative"),
-    };
-    let page_token = wrong.text("page_token", &request.page_token, PAGE_TOKEN_BYTES_MAX);
+    let times = wrong.range(request.from.as_ref(), request.until.as_ref());
+    let page_size = wrong.page_size(request.page_size, PAGE_SIZE_DEFAULT);
+    let page_token = wrong.optional_text("page_token", &request.page_token, PAGE_TOKEN_BYTES_MAX);
     wrong.finish(|| {
+        let times = times?;
         Some(RejectedQuery {
             sites,
             site: site?,
             device: device?,
             reasons: reasons?,
-            from: from?.unwrap_or(Timestamp::MIN),
-            until: until?.unwrap_or(Timestamp::MAX),
+            from: times.start,
+            until: times.end,
             with_payload: request.with_payload,
             page_size: page_size?,
-            page_token: Some(page_token?).filter(|token| !token.is_empty()),
+            page_token: page_token?,
         })
     })
 }
@@ -183,6 +173,7 @@ pub(in crate::grpc) fn refused_again(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Timestamp;
     use crate::position::{JournalId, Partition, Position};
 
     fn id(position: u64) -> MessageId {
