@@ -24,6 +24,8 @@ const SILENT_AFTER: Duration = Duration::from_secs(2);
 const LONG: Duration = Duration::from_millis(2500);
 /// Long enough for some hundred messages to pile up.
 const SHORT: Duration = Duration::from_millis(500);
+/// What each part of what is sent takes on a slow network: a bad radio link.
+const SLOW: Duration = Duration::from_millis(200);
 /// Messages after which an interruption is over, or the next may come.
 const WORK: usize = 300;
 
@@ -181,7 +183,7 @@ async fn a_service_restart_under_load_loses_and_doubles_nothing_on_sqlite() {
     the_service_restarts(Sql::sqlite()).await;
 }
 
-/// Cuts a network, lets it stand still, and cuts it while it stands still.
+/// Cuts a network, lets it stand still, and cuts it while it stands still; then it is slow.
 async fn fail(scene: &mut Scene, network: fn(&Scene) -> &Network, first: Duration) {
     network(scene).cut().await;
     scene.ward.measures_for(first).await;
@@ -196,6 +198,9 @@ async fn fail(scene: &mut Scene, network: fn(&Scene) -> &Network, first: Duratio
     network(scene).cut().await;
     network(scene).heal();
     scene.works().await;
+    network(scene).slow_down(SLOW);
+    scene.works().await;
+    network(scene).heal();
 }
 
 async fn the_service_is_cut_off(sql: Sql) {

@@ -1,8 +1,10 @@
-//! A network between clients and a server of a test that can fail: be cut, or swallow whatever is
-//! sent into it and say nothing.
+//! A network between clients and a server of a test that can fail: be cut, be slow, or swallow
+//! whatever is sent into it and say nothing.
 //!
 //! It carries TCP to a port on loopback, from a port of its own that stays the same. What is on its
 //! way when it is cut is lost, on both sides, as it is with a switch that loses its power.
+
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
@@ -18,6 +20,9 @@ enum Condition {
     Up,
     /// Connections stand, new ones too, and nothing passes.
     Stalled,
+    /// Whatever is sent arrives so much later, and no faster than what one direction holds in that
+    /// time.
+    Slow(Duration),
     /// Connections are reset, new ones too.
     Cut,
 }
@@ -63,6 +68,11 @@ impl Network {
     /// Lets nothing pass until [`Network::heal`]. Nobody is told.
     pub(crate) fn stall(&self) {
         self.condition.send_replace(Condition::Stalled);
+    }
+
+    /// Carries on, but slowly: each part of what is sent, of at most [`HELD_BYTES_MAX`], takes `delay`.
+    pub(crate) fn slow_down(&self, delay: Duration) {
+        self.condition.send_replace(Condition::Slow(delay));
     }
 
     /// Works again: what a stall has held goes on its way.
@@ -146,6 +156,10 @@ async fn pass(
         // It may have stalled while there was nothing to read; an end does not pass then, either.
         until_up(&mut condition).await;
         let Ok(bytes @ 1..) = read else { return };
+        let condition = *condition.borrow();
+        if let Condition::Slow(delay) = condition {
+            tokio::time::sleep(delay).await;
+        }
         if to.write_all(&held[..bytes]).await.is_err() {
             return;
         }
@@ -153,7 +167,8 @@ async fn pass(
 }
 
 async fn until_up(condition: &mut watch::Receiver<Condition>) {
-    let up = condition.wait_for(|condition| *condition == Condition::Up).await.map(|_| ());
+    let passes = |condition: &Condition| matches!(condition, Condition::Up | Condition::Slow(_));
+    let up = condition.wait_for(passes).await.map(|_| ());
     if up.is_err() {
         // The network is gone, which is for `until_cut` to tell.
         std::future::pending().await
