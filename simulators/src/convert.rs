@@ -34,6 +34,10 @@ pub(crate) fn to_vital(vital: Vital) -> v1::Vital {
         Vital::PulseRate => v1::Vital::PulseRate,
         Vital::RespiratoryRate => v1::Vital::RespiratoryRate,
         Vital::Spo2 => v1::Vital::Spo2,
+        Vital::SystolicPressure => v1::Vital::SystolicPressure,
+        Vital::DiastolicPressure => v1::Vital::DiastolicPressure,
+        Vital::BodyTemperature => v1::Vital::BodyTemperature,
+        Vital::BloodGlucose => v1::Vital::BloodGlucose,
     }
 }
 

@@ -9,6 +9,7 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 use prost::Message as _;
 use prost::bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::convert;
@@ -17,7 +18,8 @@ use crate::publish::Message;
 use crate::sample::{Batch, Sample};
 
 /// How payloads are encoded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Encoding {
     /// Protobuf, `application/protobuf`.
     #[default]
@@ -49,13 +51,17 @@ impl fmt::Display for Encoding {
 /// The message that carries `batch` from `site`, stamped as sent at `sent_at`.
 #[must_use]
 pub fn message(site: &str, batch: Batch, encoding: Encoding, sent_at: Timestamp) -> Message {
-    let wire = reading_batch(&batch, sent_at);
-    let payload = match encoding {
-        Encoding::Protobuf => Bytes::from(wire.encode_to_vec()),
-        Encoding::Json => Bytes::from(json(&wire).to_string()),
-    };
+    let payload = payload(&reading_batch(&batch, sent_at), encoding);
     let topic = format!("pulseward/v1/{site}/{}/readings", batch.device);
     Message { topic, content_type: encoding.content_type(), payload, batch }
+}
+
+/// The bytes of a batch.
+pub(crate) fn payload(wire: &v1::ReadingBatch, encoding: Encoding) -> Bytes {
+    match encoding {
+        Encoding::Protobuf => Bytes::from(wire.encode_to_vec()),
+        Encoding::Json => Bytes::from(json(wire).to_string()),
+    }
 }
 
 fn reading_batch(batch: &Batch, sent_at: Timestamp) -> v1::ReadingBatch {
@@ -90,8 +96,8 @@ fn measured(at: Timestamp, base: Timestamp) -> v1::reading::Measured {
     }
 }
 
-/// The proto3 JSON mapping of what [`reading_batch`] fills in: 64-bit integers as strings, times
-/// in RFC 3339, enums by name.
+/// The proto3 JSON mapping of what simulated devices fill in: 64-bit integers as strings, times in
+/// RFC 3339, enums by name.
 fn json(batch: &v1::ReadingBatch) -> Value {
     let readings: Vec<Value> = batch.readings.iter().map(reading_json).collect();
     json!({
@@ -106,19 +112,50 @@ fn json(batch: &v1::ReadingBatch) -> Value {
 }
 
 fn reading_json(reading: &v1::Reading) -> Value {
-    let quantity = match reading.value {
-        Some(v1::reading::Value::Quantity(quantity)) => quantity,
-        _ => unreachable!("our samples are quantities"),
-    };
-    let vital = reading.vital().as_str_name();
+    let mut said = serde_json::Map::new();
+    let mut say = |field: &str, value: Value| drop(said.insert(field.to_owned(), value));
     match reading.measured {
-        Some(v1::reading::Measured::MeasuredAt(at)) => {
-            json!({ "measuredAt": time_json(at), "vital": vital, "quantity": quantity })
+        Some(v1::reading::Measured::MeasuredAt(at)) => say("measuredAt", time_json(at).into()),
+        Some(v1::reading::Measured::OffsetMs(ms)) => say("offsetMs", ms.to_string().into()),
+        None => {}
+    }
+    // A vital that the contract does not know is said by its number, as the mapping has it.
+    let vital = v1::Vital::try_from(reading.vital);
+    say("vital", vital.map_or(reading.vital.into(), |vital| vital.as_str_name().into()));
+    match reading.value {
+        Some(v1::reading::Value::Quantity(quantity)) => say("quantity", quantity_json(quantity)),
+        Some(v1::reading::Value::Absent(reason)) => {
+            let reason = v1::AbsentReason::try_from(reason).unwrap_or_default();
+            say("absent", reason.as_str_name().into());
         }
-        Some(v1::reading::Measured::OffsetMs(ms)) => {
-            json!({ "offsetMs": ms.to_string(), "vital": vital, "quantity": quantity })
+        Some(v1::reading::Value::Consciousness(level)) => {
+            let level = v1::Acvpu::try_from(level).unwrap_or_default();
+            say("consciousness", level.as_str_name().into());
         }
-        None => unreachable!("our samples have a time"),
+        None => {}
+    }
+    if !reading.unit.is_empty() {
+        say("unit", reading.unit.as_str().into());
+    }
+    if !reading.quality.is_empty() {
+        say("quality", reading.quality().map(|quality| quality.as_str_name()).collect());
+    }
+    if reading.historical {
+        say("historical", true.into());
+    }
+    if reading.measurement_id != 0 {
+        say("measurementId", reading.measurement_id.into());
+    }
+    Value::Object(said)
+}
+
+/// JSON has no number for these; the mapping writes them as texts.
+fn quantity_json(quantity: f64) -> Value {
+    match quantity {
+        _ if quantity.is_nan() => "NaN".into(),
+        f64::INFINITY => "Infinity".into(),
+        f64::NEG_INFINITY => "-Infinity".into(),
+        _ => quantity.into(),
     }
 }
 
@@ -187,5 +224,45 @@ mod tests {
             ],
         });
         assert_eq!(json, expected);
+    }
+
+    fn reading(value: Option<v1::reading::Value>) -> v1::Reading {
+        let measured = Some(v1::reading::Measured::OffsetMs(0));
+        v1::Reading { measured, vital: 8, value, ..v1::Reading::default() }
+    }
+
+    fn check_json(reading: &v1::Reading, expected: Value) {
+        let mut said = reading_json(reading);
+        let fields = said.as_object_mut().expect("an object");
+        assert_eq!(fields.remove("offsetMs"), Some("0".into()));
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn json_says_whatever_a_reading_holds() {
+        use v1::reading::Value::{Absent, Consciousness, Quantity};
+        let temperature = v1::Reading {
+            unit: "Cel".to_owned(),
+            quality: vec![v1::Quality::Motion.into()],
+            historical: true,
+            measurement_id: 4,
+            ..reading(Some(Quantity(36.6)))
+        };
+        let expected = json!({
+            "vital": "VITAL_BODY_TEMPERATURE", "quantity": 36.6, "unit": "Cel",
+            "quality": ["QUALITY_MOTION"], "historical": true, "measurementId": 4,
+        });
+        check_json(&temperature, expected);
+        let vital = "VITAL_BODY_TEMPERATURE";
+        let off = v1::AbsentReason::SensorOff.into();
+        let expected = json!({ "vital": vital, "absent": "ABSENT_REASON_SENSOR_OFF" });
+        check_json(&reading(Some(Absent(off))), expected);
+        let expected = json!({ "vital": vital, "consciousness": "ACVPU_VOICE" });
+        check_json(&reading(Some(Consciousness(v1::Acvpu::Voice.into()))), expected);
+        check_json(&reading(None), json!({ "vital": vital }));
+        let not_a_number = reading(Some(Quantity(f64::NAN)));
+        check_json(&not_a_number, json!({ "vital": vital, "quantity": "NaN" }));
+        let unknown = v1::Reading { vital: 99, ..reading(None) };
+        check_json(&unknown, json!({ "vital": 99 }));
     }
 }

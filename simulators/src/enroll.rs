@@ -8,10 +8,11 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 use tonic::{Code, Response, Status};
 use tonic_types::StatusExt;
 
+use crate::caller::{Authorised, Caller};
 use crate::convert;
 use crate::proto::v1;
 use crate::proto::v1::profile_service_client::ProfileServiceClient;
@@ -91,8 +92,8 @@ pub enum Error {
 /// A connection to the service's registry and profiles.
 #[derive(Clone, Debug)]
 pub struct Enroller {
-    registry: RegistryServiceClient<Channel>,
-    profiles: ProfileServiceClient<Channel>,
+    registry: RegistryServiceClient<Authorised>,
+    profiles: ProfileServiceClient<Authorised>,
 }
 
 impl Enroller {
@@ -101,14 +102,22 @@ impl Enroller {
     /// # Errors
     /// If `url` is no address, or nobody answers there.
     pub async fn connect(url: &str) -> Result<Self, Error> {
+        Self::connect_as(url, &Caller::default()).await
+    }
+
+    /// Connects to the service as somebody.
+    ///
+    /// # Errors
+    /// As [`Enroller::connect`].
+    pub async fn connect_as(url: &str, caller: &Caller) -> Result<Self, Error> {
         let endpoint = Endpoint::from_shared(url.to_owned())
             .map_err(|source| Error::Address { url: url.to_owned(), source })?
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(CALL_TIMEOUT);
         let channel = endpoint.connect().await;
         let channel = channel.map_err(|source| Error::Connect { url: url.to_owned(), source })?;
-        let registry = RegistryServiceClient::new(channel.clone());
-        Ok(Self { registry, profiles: ProfileServiceClient::new(channel) })
+        let registry = RegistryServiceClient::new(caller.over(channel.clone()));
+        Ok(Self { registry, profiles: ProfileServiceClient::new(caller.over(channel)) })
     }
 
     /// Adds a site.
@@ -232,7 +241,7 @@ fn bind_request(wearing: &Wearing<'_>) -> v1::BindDeviceRequest {
     };
     let schedule = v1::Schedule {
         upload_interval: Some(convert::to_duration(wearing.upload_interval)),
-        expected_intervals: crate::sample::Vital::ALL.map(expected).to_vec(),
+        expected_intervals: crate::sample::Vital::STEADY.map(expected).to_vec(),
     };
     v1::BindDeviceRequest {
         device_id: wearing.device.to_owned(),

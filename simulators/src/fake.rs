@@ -15,6 +15,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::proto::v1;
 use crate::proto::v1::alert_service_server::{AlertService, AlertServiceServer};
+use crate::proto::v1::ingest_service_server::{IngestService, IngestServiceServer};
 use crate::proto::v1::profile_service_server::{ProfileService, ProfileServiceServer};
 use crate::proto::v1::registry_service_server::{RegistryService, RegistryServiceServer};
 
@@ -36,6 +37,11 @@ pub(crate) struct State {
     /// The streams to come; after the last, a stream stays silent.
     pub(crate) streams: VecDeque<Told>,
     pub(crate) resumed_after: Vec<String>,
+    /// The answers to come about devices; after the last, nothing is known of any.
+    pub(crate) reports: VecDeque<v1::DeviceReport>,
+    /// The answers to come to replacements; after the last, they are made.
+    pub(crate) replacement_failures: VecDeque<Status>,
+    pub(crate) replaced: Vec<v1::ReplaceDeviceRequest>,
 }
 
 /// A fake service on a port of its own. It ends with the test's runtime.
@@ -51,6 +57,7 @@ impl Fake {
             .add_service(RegistryServiceServer::new(self.clone()))
             .add_service(ProfileServiceServer::new(self.clone()))
             .add_service(AlertServiceServer::new(self.clone()))
+            .add_service(IngestServiceServer::new(self.clone()))
             .serve_with_incoming(TcpIncoming::from(listener));
         tokio::spawn(server);
         format!("http://{address}")
@@ -122,6 +129,21 @@ impl RegistryService for Fake {
         create(&mut self.state().bindings, id, binding)
     }
 
+    async fn replace_device(
+        &self,
+        request: Request<v1::ReplaceDeviceRequest>,
+    ) -> Answer<v1::ReplaceDeviceResponse> {
+        let request = request.into_inner();
+        let mut state = self.state();
+        if let Some(failure) = state.replacement_failures.pop_front() {
+            return Err(failure);
+        }
+        let began = v1::Binding { from: request.at, ..v1::Binding::default() };
+        state.replaced.push(request);
+        let response = v1::ReplaceDeviceResponse { began: Some(began), ..Default::default() };
+        Ok(Response::new(response))
+    }
+
     async fn list_bindings(
         &self,
         request: Request<v1::ListBindingsRequest>,
@@ -131,6 +153,18 @@ impl RegistryService for Fake {
         };
         let bindings = self.lookups()?.bindings.get(&id).cloned().into_iter().collect();
         Ok(Response::new(v1::ListBindingsResponse { bindings, ..Default::default() }))
+    }
+}
+
+#[tonic::async_trait]
+impl IngestService for Fake {
+    async fn get_device_report(
+        &self,
+        request: Request<v1::GetDeviceReportRequest>,
+    ) -> Answer<v1::DeviceReport> {
+        let report = self.state().reports.pop_front();
+        let report = report.ok_or_else(|| Status::not_found(request.into_inner().device_id));
+        report.map(Response::new)
     }
 }
 

@@ -7,16 +7,19 @@
 //! ```text
 //!  recorded CSV ─ bidmc ─▶ replay ─┐                        ┌─▶ oracle (what must alert)
 //!                                  ├─▶ encode ─▶ publish ─MQTT─▶ service
-//!  seeded physiology ────▶ ward ───┘                                │
+//!  seeded physiology ──▶ ward, fleet ┘                              │
 //!        enroll ──gRPC──▶ service                 score ◀── watch ◀─gRPC
 //! ```
 //!
 //! - [`sample`]: samples, batches, and the numbers that make a batch recognisable
 //! - [`bidmc`], [`replay`]: recorded vitals, placed in time and sent at any speed
 //! - [`ward`]: a small ward of seeded patients, some of whom deteriorate on schedule
+//! - [`fleet`]: a fleet of any size with episodes and faults, and a record of all that went in and
+//!   came out
 //! - [`oracle`]: which alerts a stream of samples must raise, by the plain reading of the rule
 //! - [`encode`], [`publish`]: protobuf or JSON, QoS 1, sent once acknowledged
 //! - [`record`]: what was sent and what a watcher was told, kept as it happened
+//! - [`caller`]: who calls the service over gRPC
 //! - [`enroll`]: sites, patients, devices, bindings and profiles, over gRPC
 //! - [`watch`], [`score`]: the alert stream as a clinician sees it, held against the oracle
 //!
@@ -25,15 +28,18 @@
 //! from what was sent, never from what was planned.
 
 pub mod bidmc;
+pub mod caller;
 mod clock;
 mod convert;
 pub mod encode;
 pub mod enroll;
 #[cfg(test)]
 mod fake;
+pub mod fleet;
 pub mod oracle;
 pub mod proto;
 pub mod publish;
+mod random;
 pub mod record;
 pub mod replay;
 pub mod sample;

@@ -3,6 +3,7 @@
 //! Progress and complaints go to standard error, the summary to standard output. The exit code is
 //! 0 only if everything was done.
 
+use std::fmt;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,8 +12,11 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use pulseward_sim::encode::Encoding;
+use pulseward_sim::fleet::arguments::SummaryForm;
+use pulseward_sim::fleet::{self, Fleet};
 use pulseward_sim::publish::Broker;
-use pulseward_sim::replay::{Replay, Settings, Show, Speed, Start, Summary};
+use pulseward_sim::replay::{Replay, Settings, Show, Speed, Start};
+use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
 /// Simulated devices for Pulseward, by MQTT and gRPC only.
@@ -26,7 +30,9 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Publish recorded vitals as devices bidmc-01, bidmc-02, … told by the files' names.
-    Replay(ReplayArguments),
+    Replay(Box<ReplayArguments>),
+    /// Drive a seeded fleet with episodes and faults, and record all that goes in and comes out.
+    Fleet(Box<fleet::arguments::Arguments>),
 }
 
 #[derive(Debug, Args)]
@@ -84,15 +90,6 @@ enum Format {
     Bidmc,
 }
 
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum SummaryForm {
-    /// For people.
-    #[default]
-    Text,
-    /// For programs, on one line.
-    Json,
-}
-
 impl From<ReplayArguments> for Settings {
     fn from(arguments: ReplayArguments) -> Self {
         let Format::Bidmc = arguments.format;
@@ -134,8 +131,11 @@ fn span(text: &str) -> Result<SignedDuration, String> {
 async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let Arguments { command: Command::Replay(arguments) } = Arguments::parse();
-    match replay(arguments).await {
+    let done = match Arguments::parse().command {
+        Command::Replay(arguments) => replay(*arguments).await,
+        Command::Fleet(arguments) => fleet(*arguments).await,
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _written = writeln!(std::io::stderr(), "pulseward-sim: {}", causes(&error));
@@ -163,6 +163,12 @@ async fn replay(arguments: ReplayArguments) -> anyhow::Result<()> {
     whole
 }
 
+async fn fleet(arguments: fleet::arguments::Arguments) -> anyhow::Result<()> {
+    let form = arguments.summary;
+    let summary = Fleet::new(arguments.settings()?)?.run(interrupted()).await?;
+    write_summary(&summary, form)
+}
+
 /// Completes at Ctrl-C; never, where signals can't be had.
 async fn interrupted() {
     if tokio::signal::ctrl_c().await.is_err() {
@@ -170,7 +176,10 @@ async fn interrupted() {
     }
 }
 
-fn write_summary(summary: &Summary, form: SummaryForm) -> anyhow::Result<()> {
+fn write_summary(
+    summary: &(impl fmt::Display + Serialize),
+    form: SummaryForm,
+) -> anyhow::Result<()> {
     let text = match form {
         SummaryForm::Text => summary.to_string(),
         SummaryForm::Json => serde_json::to_string(summary)?,

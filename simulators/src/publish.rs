@@ -6,6 +6,9 @@
 //! service tell. At most [`IN_FLIGHT_MAX`] messages are under way: beyond, the publisher takes no
 //! more and its sender waits.
 //!
+//! A message may have a moment before which it is not sent ([`Cargo::due`]), and a connection may
+//! be cut on purpose ([`Publisher::with_cuts`]).
+//!
 //! The client's own resending is not used. It forgets pending messages when the broker has lost
 //! the session, so each connection here begins with a clean session and a fresh client, and what
 //! to send again is decided from our own window.
@@ -24,8 +27,8 @@ use rumqttc::v5::mqttbytes::v5::{
     ConnectReturnCode, Packet, PubAck, PubAckReason, PublishProperties,
 };
 use rumqttc::v5::{AsyncClient, ClientError, ConnectionError, Event, EventLoop, MqttOptions};
-use tokio::sync::{Semaphore, mpsc};
-use tokio::time::{Instant, sleep};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::{Instant, sleep, sleep_until};
 
 pub use broker::Broker;
 use window::Window;
@@ -40,9 +43,20 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Waits between attempts to connect, doubling from the first to the last.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
+/// What a message carries, as whoever sends it knows it.
+pub trait Cargo: Clone {
+    /// The moment before which it is not handed over. Messages keep their order: one that is due
+    /// holds back those behind it.
+    fn due(&self) -> Option<Instant> {
+        None
+    }
+}
+
+impl Cargo for Batch {}
+
 /// What is to be published.
 #[derive(Clone, Debug)]
-pub struct Message {
+pub struct Message<C = Batch> {
     /// Where to.
     pub topic: String,
     /// MQTT 5 content type of the payload.
@@ -50,7 +64,7 @@ pub struct Message {
     /// The bytes, the same at every attempt.
     pub payload: Bytes,
     /// What the payload carries.
-    pub batch: Batch,
+    pub batch: C,
 }
 
 /// How a connection is made and kept.
@@ -66,13 +80,17 @@ pub struct Settings {
 
 /// What happened to a message or to the connection.
 #[derive(Debug)]
-pub enum Progress<'a> {
+pub enum Progress<'a, C = Batch> {
+    /// The first connection stands.
+    Connected,
     /// The message is about to be handed to the connection for the first time.
-    Published(&'a Batch),
+    Published(&'a Message<C>),
+    /// The message is about to be handed over again, after the connection was lost.
+    Repeated(&'a C),
     /// The broker has taken the message over.
     Acknowledged {
         /// What it carried.
-        batch: &'a Batch,
+        batch: &'a C,
         /// Whether anyone is subscribed to its topic. If not, the broker has dropped it.
         heard: bool,
     },
@@ -122,6 +140,12 @@ pub enum Error {
         /// Its reason.
         reason: PubAckReason,
     },
+    /// The connection was cut on purpose.
+    #[error("cut the connection to {broker}")]
+    Cut {
+        /// The broker.
+        broker: Broker,
+    },
     /// A message is none that MQTT can carry.
     #[error("handing over a message on {topic}")]
     Message {
@@ -136,6 +160,9 @@ pub enum Error {
 impl Error {
     /// Whether another attempt may fare better.
     fn may_pass(&self) -> bool {
+        if matches!(self, Self::Cut { .. }) {
+            return true;
+        }
         let Self::Connection { source, .. } = self else { return false };
         match &**source {
             ConnectionError::ConnectionRefused(code) => matches!(
@@ -153,29 +180,41 @@ impl Error {
 
 /// One connection's worth of publishing.
 #[derive(Debug)]
-pub struct Publisher<F> {
+pub struct Publisher<F, C = Batch> {
     settings: Settings,
-    messages: mpsc::Receiver<Message>,
+    messages: mpsc::Receiver<Message<C>>,
+    /// The next message, taken from the channel and waiting for its moment. It outlives a
+    /// connection that is lost meanwhile.
+    next: Option<Message<C>>,
+    /// Each change cuts the connection.
+    cuts: Option<watch::Receiver<u64>>,
     /// What is under way, and who is told. Shared between the two halves of a connection, which
     /// run in one task; the lock is never held over an await.
-    shared: Mutex<Shared<F>>,
+    shared: Mutex<Shared<F, C>>,
     /// Whether a connection was ever made: before, nothing is waited for.
     was_connected: bool,
 }
 
 #[derive(Debug)]
-struct Shared<F> {
-    window: Window,
+struct Shared<F, C> {
+    window: Window<C>,
     observe: F,
     /// Since when the connection has been lost, with no PUBACK in between.
     lost_since: Option<Instant>,
 }
 
-impl<F: FnMut(Progress<'_>)> Publisher<F> {
+impl<C: Cargo, F: FnMut(Progress<'_, C>)> Publisher<F, C> {
     /// Publishes what comes from `messages` until it is closed, telling `observe`.
-    pub fn new(settings: Settings, messages: mpsc::Receiver<Message>, observe: F) -> Self {
+    pub fn new(settings: Settings, messages: mpsc::Receiver<Message<C>>, observe: F) -> Self {
         let shared = Shared { window: Window::default(), observe, lost_since: None };
-        Self { settings, messages, shared: Mutex::new(shared), was_connected: false }
+        let shared = Mutex::new(shared);
+        Self { settings, messages, next: None, cuts: None, shared, was_connected: false }
+    }
+
+    /// Drops the connection, without a goodbye, at each change of `cuts`, and makes it anew.
+    #[must_use]
+    pub fn with_cuts(self, cuts: watch::Receiver<u64>) -> Self {
+        Self { cuts: Some(cuts), ..self }
     }
 
     /// Returns when `messages` is closed and every message was acknowledged. Not cancel safe:
@@ -217,22 +256,22 @@ impl<F: FnMut(Progress<'_>)> Publisher<F> {
         let (client, mut events) = AsyncClient::new(self.options(), IN_FLIGHT_MAX);
         self.await_connack(&mut events).await?;
         self.announce_connection();
-        let Self { settings, messages, shared, .. } = self;
+        let Self { settings, messages, next, cuts, shared, .. } = self;
         let places = Semaphore::new(IN_FLIGHT_MAX);
         // Each half is one future that lives as long as the connection, so that neither is ever
         // dropped in the middle of a packet while the connection goes on.
         tokio::select! {
             read = read(&mut events, shared, &places, &settings.broker) => read,
-            Err(error) = write(&client, messages, shared, &places) => Err(error),
+            Err(error) = write(&client, messages, next, shared, &places) => Err(error),
+            () = cut(cuts) => Err(Error::Cut { broker: settings.broker.clone() }),
         }
     }
 
     fn announce_connection(&mut self) {
         let again = std::mem::replace(&mut self.was_connected, true);
         let mut shared = self.lock();
-        if again {
-            (shared.observe)(Progress::Reconnected);
-        }
+        let progress = if again { Progress::Reconnected } else { Progress::Connected };
+        (shared.observe)(progress);
         if shared.window.len() == 0 {
             shared.lost_since = None;
         }
@@ -262,13 +301,13 @@ impl<F: FnMut(Progress<'_>)> Publisher<F> {
         options
     }
 
-    fn lock(&self) -> MutexGuard<'_, Shared<F>> {
+    fn lock(&self) -> MutexGuard<'_, Shared<F, C>> {
         lock(&self.shared)
     }
 }
 
 /// A panic while the lock was held was the observer's, and has ended the task that we are in.
-fn lock<F>(shared: &Mutex<Shared<F>>) -> MutexGuard<'_, Shared<F>> {
+fn lock<F, C>(shared: &Mutex<Shared<F, C>>) -> MutexGuard<'_, Shared<F, C>> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -277,9 +316,9 @@ fn connection_error(broker: &Broker, source: ConnectionError) -> Error {
 }
 
 /// Drives the connection and takes its PUBACKs, until we have said goodbye or it is lost.
-async fn read<F: FnMut(Progress<'_>)>(
+async fn read<C: Cargo, F: FnMut(Progress<'_, C>)>(
     events: &mut EventLoop,
-    shared: &Mutex<Shared<F>>,
+    shared: &Mutex<Shared<F, C>>,
     places: &Semaphore,
     broker: &Broker,
 ) -> Result<(), Error> {
@@ -296,7 +335,10 @@ async fn read<F: FnMut(Progress<'_>)>(
     }
 }
 
-fn acknowledge<F: FnMut(Progress<'_>)>(shared: &mut Shared<F>, ack: &PubAck) -> Result<(), Error> {
+fn acknowledge<C: Cargo, F: FnMut(Progress<'_, C>)>(
+    shared: &mut Shared<F, C>,
+    ack: &PubAck,
+) -> Result<(), Error> {
     let Some(Message { topic, batch, .. }) = shared.window.acknowledge(ack.pkid) else {
         return Ok(());
     };
@@ -312,23 +354,25 @@ fn acknowledge<F: FnMut(Progress<'_>)>(shared: &mut Shared<F>, ack: &PubAck) -> 
 
 /// Hands over what the last connection left behind, then what comes, then waits for the last
 /// PUBACK and says goodbye. Never returns but with an error: the other half sees the goodbye.
-async fn write<F: FnMut(Progress<'_>)>(
+async fn write<C: Cargo, F: FnMut(Progress<'_, C>)>(
     client: &AsyncClient,
-    messages: &mut mpsc::Receiver<Message>,
-    shared: &Mutex<Shared<F>>,
+    messages: &mut mpsc::Receiver<Message<C>>,
+    next: &mut Option<Message<C>>,
+    shared: &Mutex<Shared<F, C>>,
     places: &Semaphore,
 ) -> Result<(), Error> {
     let left_behind = lock(shared).window.reconnect();
     for message in &left_behind {
         take_place(places, 1).await;
+        (lock(shared).observe)(Progress::Repeated(&message.batch));
         hand_over(client, message).await?;
     }
     loop {
         take_place(places, 1).await;
-        let Some(message) = messages.recv().await else { break };
+        let Some(message) = due(messages, next).await else { break };
         {
             let mut shared = lock(shared);
-            (shared.observe)(Progress::Published(&message.batch));
+            (shared.observe)(Progress::Published(&message));
             shared.window.take(message.clone());
         }
         hand_over(client, &message).await?;
@@ -340,6 +384,32 @@ async fn write<F: FnMut(Progress<'_>)>(
     std::future::pending().await
 }
 
+/// The next message, once its moment has come; `None` when there is none to come. Cancel safe: one
+/// that waits stays in `next`.
+async fn due<C: Cargo>(
+    messages: &mut mpsc::Receiver<Message<C>>,
+    next: &mut Option<Message<C>>,
+) -> Option<Message<C>> {
+    if next.is_none() {
+        *next = messages.recv().await;
+    }
+    if let Some(moment) = next.as_ref()?.batch.due() {
+        sleep_until(moment).await;
+    }
+    next.take()
+}
+
+/// Completes when the connection, which has just been made, is to be cut. Cancel safe.
+async fn cut(cuts: &mut Option<watch::Receiver<u64>>) {
+    if let Some(cuts) = cuts {
+        cuts.mark_unchanged();
+        if cuts.changed().await.is_ok() {
+            return;
+        }
+    }
+    std::future::pending().await
+}
+
 /// Waits until this many of the places in flight are free, and takes them.
 async fn take_place(places: &Semaphore, count: usize) {
     let count = u32::try_from(count).expect("the window is far below 65,536");
@@ -347,7 +417,7 @@ async fn take_place(places: &Semaphore, count: usize) {
     place.expect("the semaphore is never closed").forget();
 }
 
-async fn hand_over(client: &AsyncClient, message: &Message) -> Result<(), Error> {
+async fn hand_over<C>(client: &AsyncClient, message: &Message<C>) -> Result<(), Error> {
     let properties = PublishProperties {
         content_type: Some(message.content_type.to_owned()),
         ..PublishProperties::default()

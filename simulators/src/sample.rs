@@ -19,14 +19,37 @@ pub enum Vital {
     RespiratoryRate,
     /// Oxygen saturation, percent.
     Spo2,
+    /// Systolic blood pressure, mm[Hg].
+    SystolicPressure,
+    /// Diastolic blood pressure, mm[Hg].
+    DiastolicPressure,
+    /// Body temperature, Cel.
+    BodyTemperature,
+    /// Blood glucose, mg/dL.
+    BloodGlucose,
 }
 
 impl Vital {
-    /// All of them.
-    pub const ALL: [Self; 4] =
+    /// Those that are measured all the time.
+    pub const STEADY: [Self; 4] =
         [Self::HeartRate, Self::PulseRate, Self::RespiratoryRate, Self::Spo2];
-    /// How many there are.
-    pub const COUNT: usize = Self::ALL.len();
+    /// Those that are measured now and then.
+    pub const SLOW: [Self; 4] = [
+        Self::SystolicPressure,
+        Self::DiastolicPressure,
+        Self::BodyTemperature,
+        Self::BloodGlucose,
+    ];
+
+    /// The UCUM code of its canonical unit, where a reading must say it; empty elsewhere.
+    #[must_use]
+    pub const fn said_unit(self) -> &'static str {
+        match self {
+            Self::BodyTemperature => "Cel",
+            Self::BloodGlucose => "mg/dL",
+            _ => "",
+        }
+    }
 }
 
 /// One measured value.

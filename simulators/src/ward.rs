@@ -228,13 +228,13 @@ impl Ledger {
     /// good order, all of it was acknowledged.
     fn note(&mut self, progress: &Progress<'_>, names: &[(Arc<str>, Arc<str>)]) {
         match progress {
-            Progress::Published(batch) => self.published(batch, names),
+            Progress::Published(message) => self.published(&message.batch, names),
             Progress::Acknowledged { batch, heard } => {
                 self.report.sent += batch.samples.len() as u64;
                 self.report.batches += 1;
                 self.report.unheard_batches += u64::from(!heard);
             }
-            Progress::Lost { .. } => {}
+            Progress::Connected | Progress::Repeated(_) | Progress::Lost { .. } => {}
             Progress::Reconnected => self.report.reconnects += 1,
         }
     }

@@ -12,10 +12,10 @@ use super::Message;
 type Order = u64;
 
 /// Messages by the order in which they were taken.
-#[derive(Debug, Default)]
-pub(super) struct Window {
+#[derive(Debug)]
+pub(super) struct Window<C> {
     /// Taken and not acknowledged. The publisher bounds how many.
-    unacknowledged: BTreeMap<Order, Message>,
+    unacknowledged: BTreeMap<Order, Message<C>>,
     next: Order,
     /// Handed to the connection, without a packet id as yet.
     handed: VecDeque<Order>,
@@ -23,18 +23,25 @@ pub(super) struct Window {
     written: HashMap<u16, Order>,
 }
 
-impl Window {
+impl<C> Default for Window<C> {
+    fn default() -> Self {
+        let (unacknowledged, handed, written) = Default::default();
+        Self { unacknowledged, next: 0, handed, written }
+    }
+}
+
+impl<C: Clone> Window<C> {
     /// Begins a new connection: nothing has been handed to it.
     ///
     /// Gives the messages that it has to carry again, in order.
-    pub(super) fn reconnect(&mut self) -> Vec<Message> {
+    pub(super) fn reconnect(&mut self) -> Vec<Message<C>> {
         self.written.clear();
         self.handed = self.unacknowledged.keys().copied().collect();
         self.unacknowledged.values().cloned().collect()
     }
 
     /// Takes a message that is about to be handed to the connection.
-    pub(super) fn take(&mut self, message: Message) {
+    pub(super) fn take(&mut self, message: Message<C>) {
         self.unacknowledged.insert(self.next, message);
         self.handed.push_back(self.next);
         self.next += 1;
@@ -48,7 +55,7 @@ impl Window {
     }
 
     /// The message with this packet id, which the broker has now taken over.
-    pub(super) fn acknowledge(&mut self, packet_id: u16) -> Option<Message> {
+    pub(super) fn acknowledge(&mut self, packet_id: u16) -> Option<Message<C>> {
         let order = self.written.remove(&packet_id)?;
         self.unacknowledged.remove(&order)
     }

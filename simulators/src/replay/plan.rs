@@ -102,7 +102,7 @@ mod tests {
     fn recording(number: &str, first: i64, counts: &[usize]) -> Recording {
         let row = |(second, count): (i64, &usize)| Row {
             offset_ms: second * 1000,
-            values: Vital::ALL[..*count].iter().map(|vital| (*vital, 80.0)).collect(),
+            values: Vital::STEADY[..*count].iter().map(|vital| (*vital, 80.0)).collect(),
             missing: (4 - count) as u64,
         };
         Recording { number: number.to_owned(), rows: (first..).zip(counts).map(row).collect() }

@@ -75,7 +75,7 @@ impl Reporter {
     /// Counts what a connection says.
     pub(super) fn note(&self, progress: &Progress<'_>) {
         match progress {
-            Progress::Published(_) => {}
+            Progress::Connected | Progress::Published(_) | Progress::Repeated(_) => {}
             Progress::Acknowledged { batch, heard } => {
                 self.acknowledged(batch.samples.len() as u64, *heard);
             }

@@ -71,6 +71,6 @@ fn rule(rule: &Rule) -> v1::Rule {
 fn priority(vital: Vital) -> v1::Priority {
     match vital {
         Vital::Spo2 => v1::Priority::High,
-        Vital::HeartRate | Vital::PulseRate | Vital::RespiratoryRate => v1::Priority::Medium,
+        _ => v1::Priority::Medium,
     }
 }

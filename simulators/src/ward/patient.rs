@@ -5,6 +5,7 @@
 //! well within the demo's limits. It knows no limit and decides nothing about alerts.
 
 use super::script::{Effect, Script};
+use crate::random::Random;
 use crate::sample::Vital;
 
 /// How a vital behaves in a patient who is well.
@@ -37,7 +38,7 @@ pub(super) struct Patient {
 impl Patient {
     /// The patient at this place of the ward.
     pub(super) fn new(seed: u64, place: usize) -> Self {
-        let mut random = Random::new(seed, place as u64);
+        let mut random = Random::stream(seed, &[place as u64]);
         let baselines = HABITS.map(|habit| random.between(habit.baseline.0, habit.baseline.1));
         let phase = random.between(0.0, std::f64::consts::TAU);
         Self { random, baselines, phase, script: Script::of(place), second: 0 }
@@ -53,7 +54,7 @@ impl Patient {
         let [heart, breath, spo2] = values;
         let pulse = heart + self.random.whole(1);
         let all = [heart, pulse, breath, spo2];
-        let measured = Vital::ALL.into_iter().zip(all);
+        let measured = Vital::STEADY.into_iter().zip(all);
         measured.filter(|(vital, _)| effect != Effect::Missing(*vital)).collect()
     }
 
@@ -71,38 +72,6 @@ impl Patient {
         let noise = self.random.whole(1);
         let value = moved.round() + noise;
         if *vital == Vital::Spo2 { value.min(SPO2_MAX) } else { value }
-    }
-}
-
-/// SplitMix64: small, seeded, the same everywhere. Nothing here needs more.
-#[derive(Clone, Debug)]
-struct Random(u64);
-
-impl Random {
-    fn new(seed: u64, stream: u64) -> Self {
-        let mut random = Self(seed ^ stream.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        random.next();
-        random
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn between(&mut self, low: f64, high: f64) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "53 bits fit a float")]
-        let share = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
-        low + (high - low) * share
-    }
-
-    /// A whole number from `-most` to `most`.
-    fn whole(&mut self, most: i32) -> f64 {
-        let most = f64::from(most);
-        self.between(-most - 0.5, most + 0.5).round().clamp(-most, most)
     }
 }
 
@@ -130,6 +99,7 @@ mod tests {
                     Vital::HeartRate | Vital::PulseRate => 20.0..=250.0,
                     Vital::RespiratoryRate => 3.0..=70.0,
                     Vital::Spo2 => 50.0..=100.0,
+                    other => panic!("the ward measures no {other:?}"),
                 };
                 assert!(value.fract() == 0.0 && plausible.contains(&value), "{vital:?} {value}");
             }

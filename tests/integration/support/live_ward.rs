@@ -109,7 +109,8 @@ fn samples(round: u32) -> Vec<Sample> {
         Vital::HeartRate | Vital::PulseRate => 60 + round % 30,
         Vital::RespiratoryRate => 12 + round % 7,
         Vital::Spo2 => 94 + round % 6,
+        _ => unreachable!("only the steady vitals are measured"),
     };
     let sample = |vital| Sample { measured_at: now, vital, value: f64::from(calm(vital)) };
-    Vital::ALL.map(sample).to_vec()
+    Vital::STEADY.map(sample).to_vec()
 }
