@@ -16,12 +16,13 @@
 //! - [`ward`]: a small ward of seeded patients, some of whom deteriorate on schedule
 //! - [`fleet`]: a fleet of any size with episodes and faults, and a record of all that went in and
 //!   came out
-//! - [`oracle`]: which alerts a stream of samples must raise, by the plain reading of the rule
+//! - [`oracle`]: what must be stored and alerted for what was sent, by the plain reading of the contract
 //! - [`encode`], [`publish`]: protobuf or JSON, QoS 1, sent once acknowledged
 //! - [`record`]: what was sent and what a watcher was told, kept as it happened
 //! - [`caller`]: who calls the service over gRPC
 //! - [`enroll`]: sites, patients, devices, bindings and profiles, over gRPC
 //! - [`watch`], [`score`]: the alert stream as a clinician sees it, held against the oracle
+//! - [`verify`]: a recorded run held against what the service stored, raised and told
 //!
 //! **Invariants.** A reading counts as sent only once its PUBACK has come. A reading keeps its
 //! number at every attempt and in every re-run of the same start. What is expected is computed
@@ -44,5 +45,6 @@ pub mod record;
 pub mod replay;
 pub mod sample;
 pub mod score;
+pub mod verify;
 pub mod ward;
 pub mod watch;

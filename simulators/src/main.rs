@@ -16,6 +16,7 @@ use pulseward_sim::fleet::arguments::SummaryForm;
 use pulseward_sim::fleet::{self, Fleet};
 use pulseward_sim::publish::Broker;
 use pulseward_sim::replay::{Replay, Settings, Show, Speed, Start};
+use pulseward_sim::verify;
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
@@ -33,6 +34,9 @@ enum Command {
     Replay(Box<ReplayArguments>),
     /// Drive a seeded fleet with episodes and faults, and record all that goes in and comes out.
     Fleet(Box<fleet::arguments::Arguments>),
+    /// Hold a recorded run against what the service has stored and raised. Exits with 1 if
+    /// anything is not as it must be, with 2 if it can't be told.
+    Verify(Box<verify::arguments::Arguments>),
 }
 
 #[derive(Debug, Args)]
@@ -134,6 +138,7 @@ async fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Replay(arguments) => replay(*arguments).await,
         Command::Fleet(arguments) => fleet(*arguments).await,
+        Command::Verify(arguments) => return verify(*arguments).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -167,6 +172,25 @@ async fn fleet(arguments: fleet::arguments::Arguments) -> anyhow::Result<()> {
     let form = arguments.summary;
     let summary = Fleet::new(arguments.settings()?)?.run(interrupted()).await?;
     write_summary(&summary, form)
+}
+
+/// 0 if all is as it must be, 1 if not, 2 if it can't be told.
+async fn verify(arguments: verify::arguments::Arguments) -> ExitCode {
+    let told = match verify::run(&arguments.into()).await {
+        Ok(report) => {
+            let written = writeln!(std::io::stdout(), "{}", verify::Summary(&report));
+            written.map(|()| report.is_good).map_err(anyhow::Error::from)
+        }
+        Err(error) => Err(error.into()),
+    };
+    match told {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            let _written = writeln!(std::io::stderr(), "pulseward-sim: {}", causes(&error));
+            ExitCode::from(2)
+        }
+    }
 }
 
 /// Completes at Ctrl-C; never, where signals can't be had.

@@ -283,8 +283,9 @@ mod tests {
     use super::*;
     use crate::convert;
     use crate::fake::Fake;
-    use crate::oracle::{Limit, Oracle, Rule};
+    use crate::oracle::steady::Steady;
     use crate::sample::{Sample, Vital};
+    use crate::ward::{Limit, Rule, profile};
 
     fn fixtures() -> Vec<PathBuf> {
         let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/bidmc");
@@ -391,7 +392,7 @@ mod tests {
         let now = clock::now();
         let start = now - SignedDuration::from_hours(1);
         let replay = Replay::read(settings(Start::At(start), None)).expect("good files");
-        let mut oracle = Oracle::new(RULES);
+        let mut oracle = Steady::new(&profile(RULES), SignedDuration::from_secs(1));
         for recording in &replay.recordings {
             let patient: Arc<str> = Wearer::of(recording).patient.into();
             for row in &recording.rows {
@@ -407,10 +408,13 @@ mod tests {
             .iter()
             .map(|alert| {
                 let end = alert.end_at.map(seconds);
-                (alert.rule, seconds(alert.onset), seconds(alert.raise_at), end)
+                (alert.rule.to_string(), seconds(alert.onset), seconds(alert.raise_at), end)
             })
             .collect();
-        assert_eq!(found, [("hr-high", 20, 35, Some(50)), ("rr-high", 19, 34, None)]);
+        let expected = [("rr-high", 19, 34, None), ("hr-high", 20, 35, Some(50))];
+        let expected =
+            expected.map(|(rule, onset, raise, end)| (rule.to_owned(), onset, raise, end));
+        assert_eq!(found, expected);
     }
 
     #[test]

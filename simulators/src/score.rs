@@ -107,7 +107,7 @@ impl Score {
 }
 
 fn expected_key(alert: &ExpectedAlert) -> (&str, &str, Timestamp) {
-    (&alert.patient, alert.rule, alert.onset)
+    (&alert.patient, &alert.rule, alert.onset)
 }
 
 fn raised_key(alert: &Raised) -> (&str, &str, Timestamp) {
@@ -154,7 +154,19 @@ mod tests {
 
     fn expected(patient: &str, onset: i64) -> ExpectedAlert {
         let (onset, raise_at) = (at(onset), at(onset + 5));
-        ExpectedAlert { patient: patient.into(), rule: "hr-high", onset, raise_at, end_at: None }
+        ExpectedAlert {
+            patient: patient.into(),
+            rule: "hr-high".into(),
+            onset,
+            raise_at,
+            end_at: None,
+            is_end_certain: true,
+            priorities: Vec::new(),
+            is_retrospective: false,
+            is_unconfirmed: false,
+            is_certain: true,
+            message: 0,
+        }
     }
 
     fn raised(patient: &str, onset: i64, received: Instant) -> Raised {

@@ -18,12 +18,13 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-pub use limits::{RULES, profile};
+pub use limits::{Limit, RULES, Rule, profile};
 use patient::Patient;
 
 use crate::encode::{self, Encoding};
 use crate::enroll::{self, Enroller, Wearing};
-use crate::oracle::{ExpectedAlert, Oracle};
+use crate::oracle::alarms::ExpectedAlert;
+use crate::oracle::steady::Steady;
 use crate::publish::{self, Broker, Message, Progress, Publisher};
 use crate::sample::{self, Batch, Numbering, Sample};
 use crate::score::PublishTimes;
@@ -204,10 +205,15 @@ fn offsets(devices: usize) -> Vec<Duration> {
     (0..devices).map(|place| Duration::from_millis(interval * place / devices)).collect()
 }
 
+/// Which alerts the demo's limits must raise.
+fn oracle() -> Steady {
+    Steady::new(&profile(RULES), SignedDuration::try_from(INTERVAL).expect("a second"))
+}
+
 /// What was sent, as it is sent.
 #[derive(Debug)]
 struct Ledger {
-    oracle: Oracle,
+    oracle: Steady,
     report: WardReport,
 }
 
@@ -221,7 +227,7 @@ impl Ledger {
             expected: Vec::new(),
             published: PublishTimes::default(),
         };
-        Self { oracle: Oracle::new(RULES), report }
+        Self { oracle: oracle(), report }
     }
 
     /// The oracle judges what is published, in the order in which it is: when the run ends in
@@ -260,7 +266,7 @@ mod tests {
     /// What the oracle expects of a ward after so many seconds: (patient, rule).
     fn expected(patients: usize, seed: u64, seconds: i64) -> Vec<ExpectedAlert> {
         let mut ward = Ward::new(WardSettings { patients, seed, ..WardSettings::default() });
-        let mut oracle = Oracle::new(RULES);
+        let mut oracle = oracle();
         for second in 0..seconds {
             let at = Timestamp::from_second(second).expect("in range");
             for bed in &mut ward.beds {
@@ -273,7 +279,7 @@ mod tests {
 
     fn names(expected: &[ExpectedAlert]) -> Vec<(&str, &str)> {
         let mut names: Vec<_> =
-            expected.iter().map(|alert| (&*alert.patient, alert.rule)).collect();
+            expected.iter().map(|alert| (&*alert.patient, &*alert.rule)).collect();
         names.sort_unstable();
         names
     }
@@ -298,7 +304,10 @@ mod tests {
                 (0..25).flat_map(|_| bed.measure(Timestamp::UNIX_EPOCH)).collect();
             let breaches = |sample: &Sample| {
                 let mut rules = RULES.iter().filter(|rule| rule.vital == sample.vital);
-                rules.any(|rule| rule.limit.is_breached_by(sample.value))
+                rules.any(|rule| match rule.limit {
+                    Limit::Above(limit) => sample.value > limit,
+                    Limit::Below(limit) => sample.value < limit,
+                })
             };
             assert!(samples.iter().filter(|sample| breaches(sample)).count() >= 2);
         }

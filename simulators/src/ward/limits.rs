@@ -1,4 +1,4 @@
-//! The demo's alarm limits: once as the oracle reads them, and the same as a profile.
+//! The demo's alarm limits, and the same as a profile.
 //!
 //! Delays are short, so that a demo of half a minute shows alarms; nobody should be monitored by
 //! them.
@@ -6,15 +6,37 @@
 use jiff::SignedDuration;
 
 use crate::convert;
-use crate::oracle::{Limit, Rule};
 use crate::proto::v1;
 use crate::sample::Vital;
 
 const DELAY: SignedDuration = SignedDuration::from_secs(5);
 const MAX_GAP: SignedDuration = SignedDuration::from_millis(1500);
 
-/// The rules of the demo. A heart rate limit does not cover pulse rate here: the oracle judges
-/// each vital by itself.
+/// A limit on one vital of every patient.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rule {
+    /// Its id in the profile.
+    pub id: &'static str,
+    /// What it watches.
+    pub vital: Vital,
+    /// Which values breach.
+    pub limit: Limit,
+    /// How long a breach lasts before it raises.
+    pub delay: SignedDuration,
+    /// The largest distance of two samples of one breach.
+    pub max_gap: SignedDuration,
+}
+
+/// A limit and the side on which a value breaches it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Limit {
+    /// Values strictly above breach.
+    Above(f64),
+    /// Values strictly below breach.
+    Below(f64),
+}
+
+/// The rules of the demo. A heart rate limit does not cover pulse rate here.
 pub const RULES: &[Rule] = &[
     Rule {
         id: "hr-high",

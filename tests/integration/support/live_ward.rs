@@ -109,7 +109,7 @@ fn samples(round: u32) -> Vec<Sample> {
         Vital::HeartRate | Vital::PulseRate => 60 + round % 30,
         Vital::RespiratoryRate => 12 + round % 7,
         Vital::Spo2 => 94 + round % 6,
-        _ => unreachable!("only the steady vitals are measured"),
+        _ => unreachable!("a ward measures what is steady"),
     };
     let sample = |vital| Sample { measured_at: now, vital, value: f64::from(calm(vital)) };
     Vital::STEADY.map(sample).to_vec()

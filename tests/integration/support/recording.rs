@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp, TimestampRound, Unit};
 use pulseward_sim::encode::{self, Encoding};
-use pulseward_sim::oracle::{Limit, Oracle, Rule};
+use pulseward_sim::oracle::steady::Steady;
 use pulseward_sim::publish::Message;
 use pulseward_sim::sample::{self, Batch, Numbering, Sample, Vital};
+use pulseward_sim::ward::{self, Limit, Rule};
 
 use super::random::Random;
 
@@ -116,7 +117,7 @@ impl Recording {
 
     /// What must happen to alerts by the first `messages`, sorted.
     pub(crate) fn events_of(&self, messages: usize) -> Vec<EventRow> {
-        let mut oracle = Oracle::new(RULES);
+        let mut oracle = Steady::new(&ward::profile(RULES), SignedDuration::from_secs(1));
         for (device, sample) in self.samples_of(messages) {
             oracle.observe(&Self::patient_of(device), sample);
         }
@@ -124,7 +125,7 @@ impl Recording {
         for alert in oracle.into_expected() {
             let event = |phase: &str, decided_by: Timestamp| EventRow {
                 patient: alert.patient.to_string(),
-                rule: alert.rule.to_owned(),
+                rule: alert.rule.to_string(),
                 onset: alert.onset.as_microsecond(),
                 decided_by: decided_by.as_microsecond(),
                 phase: phase.to_owned(),
@@ -166,7 +167,7 @@ const fn name_of(vital: Vital) -> &'static str {
         Vital::PulseRate => "pulse_rate",
         Vital::RespiratoryRate => "respiratory_rate",
         Vital::Spo2 => "spo2",
-        _ => panic!("recordings hold the steady vitals"),
+        _ => panic!("a monitor measures what is steady"),
     }
 }
 
@@ -248,7 +249,7 @@ fn value(vital: Vital, beyond: i64) -> f64 {
         Vital::HeartRate | Vital::PulseRate => 100 + beyond,
         Vital::RespiratoryRate => 24 + beyond,
         Vital::Spo2 => 90 - beyond,
-        _ => unreachable!("recordings hold the steady vitals"),
+        _ => unreachable!("a monitor measures what is steady"),
     };
     f64::from(i32::try_from(whole).expect("a vital"))
 }
