@@ -32,13 +32,13 @@ impl Bare {
     }
 
     /// Takes so many connections in.
-    pub(crate) async fn accept(&mut self, count: usize) -> Result<()> {
+    pub(crate) async fn accept(mut self, count: usize) -> Result<Self> {
         for _ in 0..count {
             let (connection, _) = self.listener.accept().await?;
             connection.set_nodelay(true)?;
             self.connections.push(connection);
         }
-        Ok(())
+        Ok(self)
     }
 
     /// So many messages to each, one after the other at this pace.

@@ -153,10 +153,11 @@ async fn shared_connections(
 async fn bare_connections(url: &str, watchers: usize, events: usize) -> Result<Took> {
     let count = watchers - watchers / ASLEEP_SHARE;
     let mut crowd = Crowd::start(url)?;
-    let mut bare = Bare::bind().await?;
-    // The system takes them in until we do.
-    crowd.open_bare(bare.address()?, count).await?;
-    bare.accept(count).await?;
+    let bare = Bare::bind().await?;
+    let address = bare.address()?;
+    let accepting = tokio::spawn(bare.accept(count));
+    crowd.open_bare(address, count).await?;
+    let mut bare = accepting.await??;
     bare.tell(WARM_UP, PACE).await?;
     crowd.heard(bare.told).await?;
     crowd.forget().await?;

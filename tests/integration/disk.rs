@@ -3,18 +3,14 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
-use tempfile::TempDir;
-
-use crate::support::disks_may_be_small;
 use crate::support::house::House;
 use crate::support::journal::entries;
-use crate::support::process::Process;
 use crate::support::publishing::Publishing;
 use crate::support::recording::{Recording, SITE};
+use crate::support::small_disk::SmallDisk;
 use crate::support::sql::Sql;
-use crate::support::wait::{wait_blocking, wait_until};
+use crate::support::wait::wait_until;
 
 const DEVICES: usize = 4;
 const SECONDS: usize = 4 * 60;
@@ -65,76 +61,8 @@ fn no_file_beyond(bytes: u64) -> Vec<String> {
     ["sh", "-c", &script, "sh"].map(str::to_owned).to_vec()
 }
 
-/// A file system of its own, seen by those who enter its namespace, as long as this lives.
-struct SmallDisk {
-    keeper: Process,
-    pid: u32,
-    dir: TempDir,
-}
-
 /// The journal keeps 256 MiB free: 64 are left for entries.
 const DISK_MEBIBYTES: u32 = 320;
-
-impl SmallDisk {
-    /// `None` where [`disks_may_be_small`] says no.
-    fn mount() -> Option<Self> {
-        if !disks_may_be_small() {
-            return None;
-        }
-        let dir = TempDir::with_prefix("disk-").expect("temporary directory");
-        let log = dir.path().join("keeper.log");
-        let mount_point = dir.path().join("small");
-        fs::create_dir(&mount_point).expect("made");
-        let script = format!(
-            "mount -t tmpfs -o size={DISK_MEBIBYTES}m tmpfs {:?} && echo mounted as $$ && exec sleep 3600",
-            mount_point
-        );
-        let mut command = Command::new("unshare");
-        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]);
-        let mut keeper = Process::spawn("unshare", &mut command, &log);
-        let pid = wait_blocking("the disk", || {
-            assert!(keeper.exit().is_none(), "PULSEWARD_TEST_SMALL_DISK=no? {}", keeper.log());
-            keeper.log().lines().find_map(|line| line.strip_prefix("mounted as ")?.parse().ok())
-        });
-        Some(Self { keeper, pid, dir })
-    }
-
-    /// What runs a command that sees the disk.
-    fn enter(&self) -> Vec<String> {
-        let target = format!("--target={}", self.pid);
-        ["nsenter", &target, "--user", "--mount", "--preserve-credentials", "--"]
-            .map(str::to_owned)
-            .to_vec()
-    }
-
-    fn mount_point(&self) -> std::path::PathBuf {
-        self.dir.path().join("small")
-    }
-
-    fn filler(&self) -> String {
-        self.mount_point().join("filler").display().to_string()
-    }
-
-    fn run(&self, script: &str) {
-        let words = self.enter();
-        let status = Command::new(&words[0]).args(&words[1..]).args(["sh", "-c", script]).status();
-        assert!(status.expect("nsenter is there").success(), "{script}");
-    }
-
-    /// Lets others take so much of it.
-    fn fill(&self, mebibytes: u32) {
-        self.run(&format!("fallocate -l {mebibytes}M {:?}", self.filler()));
-    }
-
-    /// Lets others take all of it.
-    fn fill_up(&self) {
-        self.run(&format!("cat /dev/zero > {:?} 2>/dev/null || true", self.filler()));
-    }
-
-    fn clear(&self) {
-        self.run(&format!("rm {:?}", self.filler()));
-    }
-}
 
 async fn is_ready(house: &House) -> bool {
     house.ready().await.0 == 200
@@ -143,7 +71,7 @@ async fn is_ready(house: &House) -> bool {
 /// Space that goes short stops acknowledgements before a write fails; none at all ends the service.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_file_system_stops_acknowledging_and_then_the_service_and_loses_nothing() {
-    let Some(mut disk) = SmallDisk::mount() else { return };
+    let Some(mut disk) = SmallDisk::mount(DISK_MEBIBYTES) else { return };
     let recording = Recording::new(6, DEVICES, SECONDS);
     let third = recording.len() / 3;
     let journal = disk.mount_point().join("journal");
@@ -197,5 +125,5 @@ async fn a_full_file_system_stops_acknowledging_and_then_the_service_and_loses_n
     let patients = "SELECT count(*) FROM patients WHERE patient_id LIKE 'too-many-%'";
     let stored = house.sql.number(patients).await;
     assert!(stored >= number, "{stored} of {number} that were answered");
-    assert!(disk.keeper.exit().is_none(), "the disk was there all along");
+    assert!(disk.is_there(), "the disk was there all along");
 }

@@ -17,6 +17,7 @@ pub(crate) mod publishing;
 pub(crate) mod random;
 pub(crate) mod recording;
 pub(crate) mod service;
+pub(crate) mod small_disk;
 pub(crate) mod sql;
 pub(crate) mod tokens;
 pub(crate) mod wait;
