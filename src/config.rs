@@ -132,6 +132,8 @@ pub struct Journal {
     pub dir: PathBuf,
     /// What it may take on disk, all in all. Default 10 GiB.
     pub max_bytes: ByteSize,
+    /// A checkpoint is begun after this much of it. Default 64 MiB.
+    pub checkpoint_bytes: ByteSize,
 }
 
 /// `[log]`
@@ -437,11 +439,22 @@ impl Journal {
     const MAX_BYTES_DEFAULT: ByteSize = ByteSize(10 << 30);
     /// Below this the storage's own write-ahead log leaves no room.
     const MAX_BYTES_MIN: ByteSize = ByteSize(1 << 30);
+    /// A start reads about so much in a second.
+    const CHECKPOINT_BYTES_DEFAULT: ByteSize = ByteSize(64 << 20);
+    /// Less would write the same rows again all the time.
+    const CHECKPOINT_BYTES_MIN: ByteSize = ByteSize(1 << 20);
+    /// Only what a checkpoint holds may go, so that several must fit.
+    const CHECKPOINTS_MIN: u64 = 4;
 
     fn read(reader: &mut Reader<'_>) -> Self {
         Self {
             dir: reader.or("journal", "dir", PathBuf::from("pulseward-data/journal")),
             max_bytes: reader.or("journal", "max_bytes", Self::MAX_BYTES_DEFAULT),
+            checkpoint_bytes: reader.or(
+                "journal",
+                "checkpoint_bytes",
+                Self::CHECKPOINT_BYTES_DEFAULT,
+            ),
         }
     }
 
@@ -452,6 +465,12 @@ impl Journal {
         if self.max_bytes < Self::MAX_BYTES_MIN {
             let least = Self::MAX_BYTES_MIN;
             reader.refuse("journal", "max_bytes", format!("must be {least} or more"));
+        }
+        let least = Self::CHECKPOINT_BYTES_MIN;
+        let most = ByteSize(self.max_bytes.max(Self::MAX_BYTES_MIN).0 / Self::CHECKPOINTS_MIN);
+        if !(least..=most).contains(&self.checkpoint_bytes) {
+            let range = format!("must be {least} to a quarter of max_bytes, {most}");
+            reader.refuse("journal", "checkpoint_bytes", range);
         }
     }
 }

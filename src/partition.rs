@@ -72,6 +72,9 @@ const COMMANDS_MAX: usize = 256;
 /// Batches between engine and committer: one being written, one waiting. More would only delay
 /// acknowledgements.
 const BATCHES_MAX: usize = 1;
+/// A checkpoint is begun after this many journaled bytes: bounds the replay at start to about a
+/// second.
+pub const CHECKPOINT_BYTES_DEFAULT: u64 = 64 << 20;
 
 /// An input or a query on its way to the engine.
 #[derive(Debug)]
@@ -184,6 +187,7 @@ pub struct Partition {
     /// The service is stopping: messages that are held go back to the broker.
     stopping: CancellationToken,
     clock: Arc<dyn Clock>,
+    checkpoint_bytes: u64,
 }
 
 /// What a partition is told by those around it.
@@ -219,9 +223,27 @@ impl Partition {
         let (commands, commanded) = mpsc::channel(COMMANDS_MAX);
         let inbox = Inbox::new(delivered, commanded);
         let Surroundings { stored, backlog, stopping, clock } = surroundings;
-        let partition =
-            Self { recovered, writer, settings, stored, inbox, backlog, stopping, clock };
+        let checkpoint_bytes = CHECKPOINT_BYTES_DEFAULT;
+        let partition = Self {
+            recovered,
+            writer,
+            settings,
+            stored,
+            inbox,
+            backlog,
+            stopping,
+            clock,
+            checkpoint_bytes,
+        };
         (partition, Inlets { deliveries, commands })
+    }
+
+    /// Begins a checkpoint after so many journaled bytes, rather than
+    /// [`CHECKPOINT_BYTES_DEFAULT`]. More makes a start after a crash take longer.
+    #[must_use]
+    pub fn checkpoint_after(mut self, bytes: u64) -> Self {
+        self.checkpoint_bytes = bytes;
+        self
     }
 
     /// Runs until every inlet is gone and everything is committed, the last
@@ -231,11 +253,21 @@ impl Partition {
     /// [`Error`] if the journal fails or a thread panics; inputs not committed by then are not
     /// acknowledged. [`Error::Poisoned`] if the next run can go on behind the input to blame.
     pub async fn run(self) -> Result<(), Error> {
-        let Self { recovered, writer, settings, stored, inbox, backlog, stopping, clock } = self;
+        let Self {
+            recovered,
+            writer,
+            settings,
+            stored,
+            inbox,
+            backlog,
+            stopping,
+            clock,
+            checkpoint_bytes,
+        } = self;
         let (batches, to_commit) = std::sync::mpsc::sync_channel(BATCHES_MAX);
         // It says first whether there is room.
         let committer = Committer::new(writer, stored, Arc::clone(&backlog));
-        let surroundings = line::Surroundings { backlog, stopping, clock };
+        let surroundings = line::Surroundings { backlog, stopping, clock, checkpoint_bytes };
         let line = Line::new(recovered, inbox, batches, surroundings);
         let engine = spawn("engine", move || line.run(settings))?;
         let committer = spawn("committer", move || committer.run(to_commit))?;

@@ -138,6 +138,7 @@ impl Service {
         let bounds = settings::ingest(&config.ingest);
         let (partition, Inlets { deliveries, commands: inbox }) =
             Partition::new(recovered, opened.writer, bounds, surroundings);
+        let partition = partition.checkpoint_after(config.journal.checkpoint_bytes.0);
         let commands = Arc::new(Desk::new(partition::handle(&inbox, Arc::clone(&clock))));
         let told_by = Arc::clone(&clock);
         let session = Session::new(mqtt.clone(), clock, deliveries);

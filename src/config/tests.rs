@@ -257,13 +257,16 @@ fn half_a_login_is_refused() {
 #[test]
 fn limits_that_can_not_be_kept_are_refused() {
     check_refused(
-        "[mqtt]\nclient_id = \"\"\nsession_expiry = \"0s\"\n[journal]\ndir = \"\"\nmax_bytes = \"1MiB\"",
+        "[mqtt]\nclient_id = \"\"\nsession_expiry = \"0s\"\n[journal]\ndir = \"\"\nmax_bytes = \"1MiB\"\n\
+         checkpoint_bytes = \"1KiB\"",
         &[],
         &[
             "ward.toml:2:1: mqtt.client_id: a session needs a name",
             "ward.toml:3:1: mqtt.session_expiry: must be 1 s to 2^32 - 1 s (136 years)",
             "ward.toml:5:1: journal.dir: the journal needs a directory",
             "ward.toml:6:1: journal.max_bytes: must be 1GiB or more",
+            "ward.toml:7:1: journal.checkpoint_bytes: must be 1MiB to a quarter of max_bytes, \
+             256MiB",
         ],
     );
 }

@@ -36,9 +36,6 @@ use crate::position::Position;
 const BATCH_INPUTS_MAX: usize = 1024;
 /// Or at this many bytes: bounds what one commit holds in memory.
 const BATCH_BYTES_MAX: usize = 2 << 20;
-/// A checkpoint is begun after this many journaled bytes: bounds the replay at start to about a
-/// second.
-const CHECKPOINT_EVERY_BYTES: usize = 64 << 20;
 /// Rows gathered for a checkpoint between two batches: about what one commit takes along of it.
 const CAPTURE_ROWS: usize = 512;
 
@@ -89,6 +86,8 @@ pub(super) struct Surroundings {
     pub(super) backlog: Arc<Backlog>,
     pub(super) stopping: CancellationToken,
     pub(super) clock: Arc<dyn Clock>,
+    /// A checkpoint is begun after this many journaled bytes.
+    pub(super) checkpoint_bytes: u64,
 }
 
 /// What an input led to.
@@ -101,7 +100,7 @@ struct Applied {
 
 enum Checkpointing {
     /// None under way; this much was journaled since the last.
-    Waiting { bytes: usize },
+    Waiting { bytes: u64 },
     /// Rows are being gathered.
     Gathering,
 }
@@ -114,7 +113,7 @@ impl Line {
         surroundings: Surroundings,
     ) -> Self {
         let Recovered { guard, state, position, told, replayed_bytes } = recovered;
-        let checkpoint = Checkpointing::Waiting { bytes: replayed_bytes };
+        let checkpoint = Checkpointing::Waiting { bytes: replayed_bytes as u64 };
         let (rhythm, now) = (Rhythm::default(), Instant::now());
         Self {
             guard,
@@ -333,8 +332,8 @@ impl Line {
     fn checkpoint(&mut self, batch: &mut Batch) {
         match &mut self.checkpoint {
             Checkpointing::Waiting { bytes } => {
-                *bytes += batch.bytes;
-                if *bytes >= CHECKPOINT_EVERY_BYTES {
+                *bytes += batch.bytes as u64;
+                if *bytes >= self.surroundings.checkpoint_bytes {
                     self.begin_checkpoint(batch);
                 }
             }

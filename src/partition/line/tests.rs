@@ -54,6 +54,7 @@ fn bench_with(ago: Duration, apply: Apply) -> Bench {
         backlog: Arc::default(),
         stopping: CancellationToken::new(),
         clock: Arc::new(SystemClock),
+        checkpoint_bytes: u64::MAX,
     };
     let mut line = Line::new(recovered, Inbox::new(delivered, commanded), sender, surroundings);
     line.rhythm = Rhythm { drained_after: NEVER, alive_every: NEVER };
@@ -285,4 +286,17 @@ fn what_the_start_itself_tells_needs_no_second_telling() {
     assert_eq!(alerts(&batch).len(), 1);
     let kinds = events(&batch);
     assert!(!kinds.iter().any(|event| matches!(event, Event::Reconcile(_))), "{kinds:?}");
+}
+
+#[test]
+fn a_checkpoint_begins_once_as_much_was_journaled_as_was_set() {
+    for (checkpoint_bytes, begins) in [(1, true), (1 << 20, false)] {
+        let Bench { mut line, .. } = bench(Duration::ZERO);
+        line.surroundings.checkpoint_bytes = checkpoint_bytes;
+        let mut batch = Batch::default();
+        line.start(Settings::default(), &mut batch).unwrap();
+        line.round(&mut batch).unwrap();
+        let begun = batch.progress.iter().any(|step| matches!(step, Progress::Begin { .. }));
+        assert_eq!(begun, begins, "after {checkpoint_bytes} bytes");
+    }
 }
