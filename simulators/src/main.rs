@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::SignedDuration;
+use pulseward_sim::bench;
 use pulseward_sim::encode::Encoding;
 use pulseward_sim::fleet::arguments::SummaryForm;
 use pulseward_sim::fleet::{self, Fleet};
@@ -18,6 +19,7 @@ use pulseward_sim::publish::Broker;
 use pulseward_sim::replay::{Replay, Settings, Show, Speed, Start};
 use pulseward_sim::verify;
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// Simulated devices for Pulseward, by MQTT and gRPC only.
@@ -37,6 +39,9 @@ enum Command {
     /// Hold a recorded run against what the service has stored and raised. Exits with 1 if
     /// anything is not as it must be, with 2 if it can't be told.
     Verify(Box<verify::arguments::Arguments>),
+    /// Measure the whole service on this machine, beside the same broker, disk and database without
+    /// it. Fails if a target is missed.
+    Bench(Box<bench::arguments::Arguments>),
 }
 
 #[derive(Debug, Args)]
@@ -136,12 +141,14 @@ async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let done = match Arguments::parse().command {
-        Command::Replay(arguments) => replay(*arguments).await,
-        Command::Fleet(arguments) => fleet(*arguments).await,
+        Command::Replay(arguments) => replay(*arguments).await.map(|()| true),
+        Command::Fleet(arguments) => fleet(*arguments).await.map(|()| true),
         Command::Verify(arguments) => return verify(*arguments).await,
+        Command::Bench(arguments) => bench::command::run(&arguments, asked_to_end()).await,
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             let _written = writeln!(std::io::stderr(), "pulseward-sim: {}", causes(&error));
             ExitCode::FAILURE
@@ -197,6 +204,20 @@ async fn verify(arguments: verify::arguments::Arguments) -> ExitCode {
 async fn interrupted() {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending().await
+    }
+}
+
+/// Completes when somebody asks us to end in any of the usual ways.
+async fn asked_to_end() {
+    let (Ok(mut terminate), Ok(mut hang_up)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::hangup()))
+    else {
+        return interrupted().await;
+    };
+    tokio::select! {
+        () = interrupted() => {}
+        _ = terminate.recv() => {}
+        _ = hang_up.recv() => {}
     }
 }
 
