@@ -32,7 +32,7 @@ pub(super) async fn probes(service: &Service, devices: usize) -> Result<()> {
 async fn put(service: &Service, name: &str, profile: &[u8], owner: &[&str]) -> Result<()> {
     let path = service.file(name);
     std::fs::write(&path, profile).with_context(|| format!("writing {}", path.display()))?;
-    let mut arguments = words(&format!("profile put {name} --service {}", service.url()));
+    let mut arguments = words(&format!("profile put {name} --grpc {}", service.url()));
     arguments.extend(owner.iter().map(|&word| word.to_owned()));
     service.command(arguments).await.map(drop)
 }
@@ -42,7 +42,7 @@ async fn enroll(service: &Service, site: &str, devices: usize, options: &[&str])
     let (name, sheet) = (format!("{site}.csv"), sheet(site, devices, from));
     std::fs::write(service.file(&name), sheet).context("writing a sheet of enrolments")?;
     let mut arguments = words(&format!(
-        "enroll {name} --service {} --quiet --create-sites --time-zone UTC --upload-interval \
+        "enroll {name} --grpc {} --quiet --create-sites --time-zone UTC --upload-interval \
          {UPLOAD_INTERVAL}",
         service.url()
     ));

@@ -6,19 +6,18 @@
 //! reference and of the service take turns; after each of the service it is waited until its rows
 //! are in the database, so that the next round does not pay for it.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use jiff::{SignedDuration, Timestamp};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::enroll;
-use super::http::{self, Metrics};
+use super::http;
 use super::listener::Listener;
 use super::load::Load;
 use super::progress::Steps;
@@ -45,9 +44,30 @@ const BUSY_MIN: Duration = Duration::from_millis(50);
 const COVERS: SignedDuration = SignedDuration::from_secs(5);
 
 /// The service's own counts.
-pub(super) const ACKNOWLEDGED: &str = "pulseward_mqtt_acknowledged_total";
+const ACKNOWLEDGED: &str = "pulseward_mqtt_acknowledged_total";
 const ADMITTED: &str = "pulseward_readings_admitted_total";
 const STORED: &str = "pulseward_store_readings_total";
+
+/// What a message carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// Five instants of four vitals: what gateways are asked to send.
+    Batch,
+    /// One reading: the most messages for the same readings.
+    Single,
+}
+
+impl Shape {
+    const ALL: [Self; 2] = [Self::Batch, Self::Single];
+
+    /// Readings of a message.
+    const fn readings(self) -> u32 {
+        match self {
+            Self::Batch => READINGS,
+            Self::Single => 1,
+        }
+    }
+}
 
 /// How large the part is.
 #[derive(Clone, Copy, Debug)]
@@ -63,16 +83,46 @@ pub(super) struct Size {
 impl Size {
     /// Steps to be shown.
     pub(super) const fn steps(&self) -> u64 {
-        self.rounds as u64 * 2
+        (self.rounds * 2 * Shape::ALL.len()) as u64
     }
 }
 
 /// A ward that sends as fast as it is taken, from a past that is long enough for all of it.
 #[derive(Clone, Debug)]
 pub(super) struct Flood {
+    shape: Shape,
     devices: Devices,
     began_at: Timestamp,
     sent: u64,
+}
+
+impl Flood {
+    /// A ward whose measurements will reach the present after so many messages.
+    pub(super) fn new(shape: Shape, to: To, devices: usize, messages: u64) -> Self {
+        let turns = i32::try_from(messages.div_ceil(devices as u64) + 1).unwrap_or(i32::MAX);
+        let now = clock::now();
+        let began_at = now.checked_sub(COVERS * turns).unwrap_or(Timestamp::MIN);
+        let devices = Devices::new(to, WARD, devices, began_at);
+        Self { shape, devices, began_at, sent: 0 }
+    }
+
+    /// The next messages, made as they are asked for.
+    pub(super) fn messages(&mut self, count: u64) -> impl Iterator<Item = (usize, Message)> {
+        (0..count).map(|_| self.next_message())
+    }
+
+    fn next_message(&mut self) -> (usize, Message) {
+        let count = self.devices.count() as u64;
+        let device = usize::try_from(self.sent % count).expect("below the number of devices");
+        let turn = i32::try_from(self.sent / count + 1).unwrap_or(i32::MAX);
+        let until = self.began_at.checked_add(COVERS * turn).unwrap_or(Timestamp::MAX);
+        self.sent += 1;
+        let message = match self.shape {
+            Shape::Batch => self.devices.vitals(device, until, SPACING, clock::now()),
+            Shape::Single => self.devices.single(device, until, clock::now()),
+        };
+        (device, message)
+    }
 }
 
 /// What a round of the service was.
@@ -89,31 +139,7 @@ struct Round {
     threads: Vec<(String, Duration)>,
 }
 
-impl Flood {
-    /// A ward whose measurements will reach the present after so many messages.
-    pub(super) fn new(to: To, devices: usize, messages: u64) -> Self {
-        let turns = i32::try_from(messages.div_ceil(devices as u64) + 1).unwrap_or(i32::MAX);
-        let now = clock::now();
-        let began_at = now.checked_sub(COVERS * turns).unwrap_or(Timestamp::MIN);
-        Self { devices: Devices::new(to, WARD, devices, began_at), began_at, sent: 0 }
-    }
-
-    /// The next messages, made as they are asked for.
-    pub(super) fn messages(&mut self, count: u64) -> impl Iterator<Item = (usize, Message)> {
-        (0..count).map(|_| self.next_message())
-    }
-
-    fn next_message(&mut self) -> (usize, Message) {
-        let count = self.devices.count() as u64;
-        let device = usize::try_from(self.sent % count).expect("below the number of devices");
-        let turn = i32::try_from(self.sent / count + 1).unwrap_or(i32::MAX);
-        let until = self.began_at.checked_add(COVERS * turn).unwrap_or(Timestamp::MAX);
-        self.sent += 1;
-        (device, self.devices.vitals(device, until, SPACING, clock::now()))
-    }
-}
-
-/// Measures it.
+/// Measures it, for messages of each shape.
 pub(super) async fn run(
     size: Size,
     programs: &Programs,
@@ -121,28 +147,108 @@ pub(super) async fn run(
     dir: &Path,
     steps: &mut Steps,
 ) -> Result<Vec<Row>> {
-    let house = House::open(PART, dir, programs, postgres, Options::default()).await?;
-    enroll::ward(&house.service, size.devices).await?;
-    let total = size.messages * size.rounds as u64;
-    let mut to_reference = Flood::new(To::Reference, size.devices, total);
-    let mut to_service = Flood::new(To::Service, size.devices, total);
-    let (mut references, mut rounds) = (Vec::new(), Vec::new());
-    for round in 1..=size.rounds {
-        steps.begin(&format!("ingest, round {round}: a subscriber that only acknowledges"));
-        references.push(reference_round(&house, &mut to_reference, size.messages).await?);
-        steps.begin(&format!("ingest, round {round}: the service"));
-        let found = service_round(&house, &mut to_service, size.messages).await?;
-        let readings = readings(size.messages);
-        let (rate, bare) = (readings / found.took_s, readings / references[round - 1]);
-        steps.say(&format!("{rate:.0} readings/s; subscriber {bare:.0} readings/s"));
-        rounds.push(found);
+    let mut rows = Vec::new();
+    for shape in Shape::ALL {
+        let name = format!("{PART}_{}", shape.readings());
+        let house = House::open(&name, dir, programs, postgres, Options::default()).await?;
+        enroll::ward(&house.service, size.devices).await?;
+        rows.extend(Bench { house, shape, size }.run(steps).await?);
     }
-    Ok(rows(size, &references, &rounds))
+    Ok(rows)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "exact below 2^53 readings")]
-fn readings(messages: u64) -> f64 {
-    (messages * u64::from(READINGS)) as f64
+/// What is measured, and in which house.
+#[derive(Debug)]
+struct Bench {
+    house: House,
+    shape: Shape,
+    size: Size,
+}
+
+impl Bench {
+    async fn run(self, steps: &mut Steps) -> Result<Vec<Row>> {
+        let Size { devices, messages, rounds } = self.size;
+        let flood = |to| Flood::new(self.shape, to, devices, messages * rounds as u64);
+        let (mut to_reference, mut to_service) = (flood(To::Reference), flood(To::Service));
+        let (mut references, mut found) = (Vec::new(), Vec::new());
+        for round in 1..=rounds {
+            let what = format!("ingest, {} a message, round {round}", self.shape.readings());
+            steps.begin(&format!("{what}: a subscriber that only acknowledges"));
+            let bare_s = reference_round(&self.house, &mut to_reference, messages).await?;
+            steps.begin(&format!("{what}: the service"));
+            let ours = self.service_round(&mut to_service).await?;
+            let (rate, bare) = (self.readings() / ours.took_s, self.readings() / bare_s);
+            steps.say(&format!("{rate:.0} readings/s; subscriber {bare:.0} readings/s"));
+            references.push(bare_s);
+            found.push(ours);
+        }
+        Ok(self.rows(&references, &found))
+    }
+
+    /// Readings of a round.
+    const fn count(&self) -> u64 {
+        self.size.messages * self.shape.readings() as u64
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "exact below 2^53 readings")]
+    fn readings(&self) -> f64 {
+        self.count() as f64
+    }
+
+    async fn service_round(&self, flood: &mut Flood) -> Result<Round> {
+        let service = &self.house.service;
+        let (before, used_before) = (service.metrics().await?, service.usage()?);
+        let began = Instant::now();
+        flood_service(&self.house, flood, self.size.messages).await?;
+        let took_s = began.elapsed().as_secs_f64();
+        let (at_end, used_at_end) = (service.metrics().await?, service.usage()?);
+        let stored = at_end.count(STORED) - before.count(STORED);
+        let began = Instant::now();
+        drained(service.http(), before.count(STORED) + self.count()).await?;
+        let (after, used) = (service.metrics().await?, service.usage()?);
+        let admitted = after.count(ADMITTED) - before.count(ADMITTED);
+        let expected = self.count();
+        ensure!(admitted == expected, "{admitted} of {expected} readings were admitted");
+        Ok(Round {
+            took_s,
+            stored,
+            behind: expected - stored,
+            behind_s: began.elapsed().as_secs_f64(),
+            cpu: used.cpu_since(&used_before),
+            rss_bytes: used_before.rss_bytes,
+            peak_rss_bytes: used.peak_rss_bytes,
+            threads: used_at_end.threads_since(&used_before),
+        })
+    }
+
+    fn rows(&self, references: &[f64], rounds: &[Round]) -> Vec<Row> {
+        let (readings, each) = (self.readings(), self.shape.readings());
+        let row = |part: &'static str, name: &str, unit: &'static str, values: &[f64]| {
+            Row::of(part, format!("{name}, {each} a message"), unit, values)
+        };
+        let of = |value: &dyn Fn(&Round) -> f64| rounds.iter().map(value).collect::<Vec<_>>();
+        let rates = |count: f64| {
+            let reference: Vec<f64> = references.iter().map(|took_s| count / took_s).collect();
+            (of(&|round| count / round.took_s), reference)
+        };
+        let (by_reading, by_message) = (rates(readings), rates(readings / f64::from(each)));
+        let cpu = of(&|round| round.cpu.as_secs_f64() * 1e6 / readings);
+        let grown = grown(rounds) * 1e6 / readings;
+        let mut rows = vec![
+            row(PART, "readings taken in", "/s", &by_reading.0)
+                .beside(&by_reading.1)
+                .should_be(Target::RatioAtLeast(RATE_RATIO_MIN)),
+            row(PART, "messages taken in", "/s", &by_message.0).beside(&by_message.1),
+            row("store", "rows stored meanwhile", "/s", &of(&rows_per_second)),
+            row("store", "rows behind at the end", "", &of(&behind)),
+            row("store", "until they are stored", "s", &of(&|round| round.behind_s)),
+            row("cost", "processor, a million readings", "s", &cpu),
+            row("cost", "memory at most", "MiB", &of(&|it| mebibytes(it.peak_rss_bytes))),
+            row("cost", "memory, each million readings", "MiB", &[grown]),
+        ];
+        rows.extend(threads(rounds, readings / 1e6));
+        rows
+    }
 }
 
 /// Seconds until a subscriber has acknowledged them all.
@@ -157,37 +263,6 @@ async fn reference_round(house: &House, flood: &mut Flood, messages: u64) -> Res
     load.finish().await?;
     listener.finish().await?;
     Ok(took.as_secs_f64())
-}
-
-async fn service_round(house: &House, flood: &mut Flood, messages: u64) -> Result<Round> {
-    let service = &house.service;
-    let (before, used_before) = (service.metrics().await?, service.usage()?);
-    let follower = Follower::start(service.http(), before.count(ACKNOWLEDGED));
-    let began = Instant::now();
-    follower.flood(house, flood, messages).await?;
-    let took_s = began.elapsed().as_secs_f64();
-    let at_end = service.metrics().await?;
-    let used_at_end = service.usage()?;
-    let stored = |metrics: &Metrics| metrics.count(STORED) - before.count(STORED);
-    let behind = messages * u64::from(READINGS) - stored(&at_end);
-    let began = Instant::now();
-    drained(service.http(), before.count(STORED) + messages * u64::from(READINGS)).await?;
-    let (after, used) = (service.metrics().await?, service.usage()?);
-    let admitted = after.count(ADMITTED) - before.count(ADMITTED);
-    ensure!(
-        admitted == messages * u64::from(READINGS),
-        "{admitted} readings admitted of what was sent"
-    );
-    Ok(Round {
-        took_s,
-        stored: stored(&at_end),
-        behind,
-        behind_s: began.elapsed().as_secs_f64(),
-        cpu: used.cpu_since(&used_before),
-        rss_bytes: used_before.rss_bytes,
-        peak_rss_bytes: used.peak_rss_bytes,
-        threads: used_at_end.threads_since(&used_before),
-    })
 }
 
 /// Waits until so many rows are in the database.
@@ -206,71 +281,32 @@ pub(super) async fn drained(http: SocketAddr, rows: u64) -> Result<()> {
     }
 }
 
-/// Asks the service again and again how much it has acknowledged. Ends when it is dropped.
-#[derive(Debug)]
-pub(super) struct Follower {
-    acknowledged: Arc<AtomicU64>,
-    is_over: Arc<AtomicBool>,
-    task: JoinHandle<Result<()>>,
-}
-
-impl Follower {
-    /// Counts what is acknowledged beyond `before`.
-    pub(super) fn start(http: SocketAddr, before: u64) -> Self {
-        let (acknowledged, is_over) = <(Arc<AtomicU64>, Arc<AtomicBool>)>::default();
-        let (count, over) = (Arc::clone(&acknowledged), Arc::clone(&is_over));
-        let task = tokio::spawn(async move {
-            while !over.load(Ordering::Relaxed) {
-                let now = http::metrics(http).await?.count(ACKNOWLEDGED);
-                count.store(now.saturating_sub(before), Ordering::Relaxed);
-                sleep(ASK_EVERY).await;
-            }
-            Ok(())
-        });
-        Self { acknowledged, is_over, task }
-    }
-
-    /// Sends so many messages and returns when the service has acknowledged the last. Not cancel
-    /// safe.
-    pub(super) async fn flood(self, house: &House, flood: &mut Flood, messages: u64) -> Result<()> {
-        let load = Load::connect(&house.broker.broker());
-        let acknowledged = || self.acknowledged.load(Ordering::Relaxed);
-        load.flood(flood.messages(messages), acknowledged).await?;
-        super::until("the service's last acknowledgement", STUCK_AFTER, || {
-            acknowledged() >= messages || self.task.is_finished()
-        })
-        .await?;
-        self.is_over.store(true, Ordering::Relaxed);
-        self.task.await.context("asking for metrics panicked")??;
-        load.finish().await
-    }
-}
-
-fn rows(size: Size, references: &[f64], rounds: &[Round]) -> Vec<Row> {
-    let readings = readings(size.messages);
-    let of = |value: &dyn Fn(&Round) -> f64| rounds.iter().map(value).collect::<Vec<_>>();
-    let rates = |count: f64| {
-        let reference: Vec<f64> = references.iter().map(|took_s| count / took_s).collect();
-        (of(&|round| count / round.took_s), reference)
+/// Sends so many messages and returns when the service has acknowledged the last. Not cancel safe.
+pub(super) async fn flood_service(house: &House, flood: &mut Flood, messages: u64) -> Result<()> {
+    let http = house.service.http();
+    let before = house.service.metrics().await?.count(ACKNOWLEDGED);
+    let acknowledged = AtomicU64::new(0);
+    let load = Load::connect(&house.broker.broker());
+    let so_far = || acknowledged.load(Ordering::Relaxed);
+    let flooding = async {
+        load.flood(flood.messages(messages), so_far).await?;
+        let what = "the service's last acknowledgement";
+        super::until(what, STUCK_AFTER, || so_far() >= messages).await
     };
-    let by_reading = rates(readings);
-    let by_message = rates(readings / f64::from(READINGS));
-    let cpu = of(&|round| round.cpu.as_secs_f64() * 1e6 / readings);
-    let grown = of(&|round| mebibytes(round.peak_rss_bytes.saturating_sub(round.rss_bytes)));
-    let mut rows = vec![
-        Row::of(PART, "readings taken in", "/s", &by_reading.0)
-            .beside(&by_reading.1)
-            .should_be(Target::RatioAtLeast(RATE_RATIO_MIN)),
-        Row::of(PART, "messages taken in", "/s", &by_message.0).beside(&by_message.1),
-        Row::of("store", "rows stored meanwhile", "/s", &of(&rows_per_second)),
-        Row::of("store", "rows behind at the end", "", &of(&behind)),
-        Row::of("store", "until they are stored", "s", &of(&|round| round.behind_s)),
-        Row::of("cost", "processor, a million readings", "s", &cpu),
-        Row::of("cost", "memory at most", "MiB", &of(&|it| mebibytes(it.peak_rss_bytes))),
-        Row::of("cost", "memory more than before", "MiB", &grown),
-    ];
-    rows.extend(threads(rounds, readings / 1e6));
-    rows
+    tokio::select! {
+        asked = ask(http, before, &acknowledged) => match asked? {},
+        flooded = flooding => flooded?,
+    }
+    load.finish().await
+}
+
+/// Asks the service again and again how much it has acknowledged since `before`. Cancel safe.
+async fn ask(http: SocketAddr, before: u64, acknowledged: &AtomicU64) -> Result<Infallible> {
+    loop {
+        let now = http::metrics(http).await?.count(ACKNOWLEDGED);
+        acknowledged.store(now.saturating_sub(before), Ordering::Relaxed);
+        sleep(ASK_EVERY).await;
+    }
 }
 
 fn rows_per_second(round: &Round) -> f64 {
@@ -287,6 +323,13 @@ fn behind(round: &Round) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "exact below 2^53 bytes")]
 fn mebibytes(bytes: u64) -> f64 {
     (bytes >> 10) as f64 / 1024.0
+}
+
+/// By how much memory has grown, over all rounds, for the readings of one.
+fn grown(rounds: &[Round]) -> f64 {
+    let (Some(first), Some(last)) = (rounds.first(), rounds.last()) else { return 0.0 };
+    let bytes = last.peak_rss_bytes.saturating_sub(first.rss_bytes);
+    mebibytes(bytes / rounds.len() as u64)
 }
 
 /// Threads that took part, while readings were taken in.

@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 
 use super::enroll;
-use super::ingest::{ACKNOWLEDGED, Flood, Follower, drained};
+use super::ingest::{Flood, Shape, drained, flood_service};
 use super::progress::Steps;
 use super::report::{Row, Target};
 use super::servers::{House, Options, Postgres, Programs};
@@ -23,7 +23,7 @@ const READY_S_MAX: f64 = 10.0;
 const READINGS_FULL: u64 = 10_000_000;
 /// What a start takes that has nothing to read, at most: a smaller run is not asked for less.
 const READY_S_LEAST: f64 = 2.0;
-/// The sum of what was counted from the journal, by which the followers' work is done.
+/// The journal's end.
 const POSITION: &str = "pulseward_journal_last_position";
 
 /// How large the part is.
@@ -85,11 +85,9 @@ pub(super) async fn run(
 
 /// Until everything is acknowledged and stored.
 async fn fill(house: &House, size: Size) -> Result<()> {
-    let service = &house.service;
-    let before = service.metrics().await?.count(ACKNOWLEDGED);
-    let mut flood = Flood::new(To::Service, size.devices, size.messages);
-    Follower::start(service.http(), before).flood(house, &mut flood, size.messages).await?;
-    drained(service.http(), size.messages * u64::from(READINGS)).await
+    let mut flood = Flood::new(Shape::Batch, To::Service, size.devices, size.messages);
+    flood_service(house, &mut flood, size.messages).await?;
+    drained(house.service.http(), size.messages * u64::from(READINGS)).await
 }
 
 #[cfg(test)]

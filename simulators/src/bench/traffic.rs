@@ -109,6 +109,12 @@ impl Devices {
         self.message(device, until, readings, sent_at)
     }
 
+    /// The next message of a wearable that sends each heart rate by itself.
+    pub(super) fn single(&mut self, device: usize, at: Timestamp, sent_at: Timestamp) -> Message {
+        let (vital, value) = VITALS[0];
+        self.message(device, at, vec![reading(0, vital, value)], sent_at)
+    }
+
     /// The next message of a probe.
     pub(super) fn probe(&mut self, device: usize, at: Timestamp, breaches: bool) -> Message {
         let value = if breaches { BREACH } else { CLEAR };
