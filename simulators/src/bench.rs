@@ -142,7 +142,7 @@ impl Settings {
         if self.is_quick {
             ingest::Size { devices: 200, messages: 10_000, rounds }
         } else {
-            ingest::Size { devices: 1000, messages: 100_000, rounds }
+            ingest::Size { devices: 1000, messages: 200_000, rounds }
         }
     }
 

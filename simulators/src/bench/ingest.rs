@@ -246,7 +246,8 @@ impl Bench {
             row("cost", "memory at most", "MiB", &of(&|it| mebibytes(it.peak_rss_bytes))),
             row("cost", "memory, each million readings", "MiB", &[grown]),
         ];
-        rows.extend(threads(rounds, readings / 1e6));
+        let threads = threads(rounds, readings / 1e6);
+        rows.extend(threads.map(|(name, cpu)| row("cost", &format!("of it, {name}"), "s", &[cpu])));
         rows
     }
 }
@@ -332,13 +333,10 @@ fn grown(rounds: &[Round]) -> f64 {
     mebibytes(bytes / rounds.len() as u64)
 }
 
-/// Threads that took part, while readings were taken in.
-fn threads(rounds: &[Round], millions: f64) -> Vec<Row> {
-    let Some(last) = rounds.last() else { return Vec::new() };
-    let busy = last.threads.iter().filter(|(_, cpu)| *cpu >= BUSY_MIN);
-    busy.map(|(name, cpu)| {
-        let value = cpu.as_secs_f64() / millions;
-        Row::of("cost", format!("of it, thread {name}"), "s", &[value])
-    })
-    .collect()
+/// Threads that took part in the last round while readings were taken in, with the seconds of a
+/// million.
+fn threads(rounds: &[Round], millions: f64) -> impl Iterator<Item = (String, f64)> {
+    let threads = rounds.last().into_iter().flat_map(|last| &last.threads);
+    let busy = threads.filter(|(_, cpu)| *cpu >= BUSY_MIN);
+    busy.map(move |(name, cpu)| (format!("thread {name}"), cpu.as_secs_f64() / millions))
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use rumqttc::NetworkOptions;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnectProperties, Packet, Publish};
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
@@ -86,7 +87,14 @@ fn options(broker: &Broker) -> MqttOptions {
         max_packet_size: Some(PACKET_BYTES_MAX),
         ..ConnectProperties::new()
     };
-    options.set_keep_alive(KEEP_ALIVE).set_clean_start(true).set_connect_properties(properties);
+    // As the service does: acknowledgements are few bytes, and somebody waits for each.
+    let mut network = NetworkOptions::new();
+    network.set_tcp_nodelay(true);
+    options
+        .set_keep_alive(KEEP_ALIVE)
+        .set_clean_start(true)
+        .set_connect_properties(properties)
+        .set_network_options(network);
     options
 }
 
