@@ -139,6 +139,8 @@ pub(super) fn admit(
 ) -> Tally {
     let mode = arriving.batch.mode;
     let Placing { placed, tally, told, numbers } = place::place_all(state, device, arriving, now);
+    // Room at once for what every batch leads to: a list that grows is copied again and again.
+    outputs.reserve(placed.len() + usize::from(told.is_some()) + usize::from(numbers.is_some()));
     for run in placed.chunk_by(|one, other| one.binding == other.binding) {
         let wearing = Wearing::of(state, device, run[0].binding, mode);
         state.with_patient(wearing.patient, now, outputs, |patient, cx| {

@@ -76,6 +76,11 @@ pub enum DecodeEntryError {
     },
 }
 
+/// What an output usually takes, a reading above all.
+const OUTPUT_BYTES_USUAL: usize = 32;
+/// What surrounds payload and outputs, the topic above all.
+const BESIDE_BYTES_USUAL: usize = 96;
+
 #[derive(Serialize)]
 struct BodyRef<'a> {
     input: &'a Input,
@@ -92,6 +97,9 @@ struct Body {
 /// not part of them.
 pub fn encode(input: &Input, outputs: &[Output], bytes: Vec<u8>) -> Vec<u8> {
     let mut bytes = bytes;
+    // Room at once for what is usual: a buffer that grows is copied again and again.
+    let payload_bytes = input.event.payload_bytes();
+    bytes.reserve(BESIDE_BYTES_USUAL + payload_bytes + OUTPUT_BYTES_USUAL * outputs.len());
     bytes.extend_from_slice(&[KIND_ENTRY, VERSION]);
     postcard::to_extend(&BodyRef { input, outputs }, bytes)
         .expect("plain values into a growing buffer have no way to fail")

@@ -16,6 +16,10 @@ const READINGS: u64 = 8;
 /// The highest field numbers of the contract; there are no gaps below them.
 const BATCH_FIELD_MAX: u64 = 9;
 const READING_FIELD_MAX: u64 = 11;
+/// What a reading usually takes, with its tag: so much of a batch's room is made at once.
+const READING_BYTES_USUAL: usize = 16;
+/// What surrounds the readings usually takes less.
+const HEADER_BYTES_USUAL: usize = 128;
 
 /// Takes a batch apart, decoding the readings as they are asked for.
 pub(super) fn batch(
@@ -55,7 +59,13 @@ struct Cut<'a> {
 
 /// `None` if the bytes are no fields of protobuf.
 fn cut(bytes: &[u8], readings_max: usize) -> Option<Cut<'_>> {
-    let mut cut = Cut::default();
+    // A batch that is otherwise makes the lists grow; nothing is refused for it.
+    let readings_usual = (bytes.len() / READING_BYTES_USUAL).min(readings_max);
+    let mut cut = Cut {
+        header: Vec::with_capacity(HEADER_BYTES_USUAL.min(bytes.len())),
+        readings: Vec::with_capacity(readings_usual),
+        ..Cut::default()
+    };
     let mut rest = bytes;
     while !rest.is_empty() {
         let field = Field::next(&mut rest)?;
