@@ -23,7 +23,7 @@
 //! - [`enroll`]: sites, patients, devices, bindings and profiles, over gRPC
 //! - [`watch`], [`score`]: the alert stream as a clinician sees it, held against the oracle
 //! - [`verify`]: a recorded run held against what the service stored, raised and told
-//! - [`bench`]: how fast the whole service is, beside its surroundings without it
+//! - [`mod@bench`]: how fast the whole service is, beside its surroundings without it
 //!
 //! **Invariants.** A reading counts as sent only once its PUBACK has come. A reading keeps its
 //! number at every attempt and in every re-run of the same start. What is expected is computed

@@ -19,9 +19,9 @@ pub enum Vital {
     RespiratoryRate,
     /// Oxygen saturation, percent.
     Spo2,
-    /// Systolic blood pressure, mm[Hg].
+    /// Systolic blood pressure, `mm[Hg]`.
     SystolicPressure,
-    /// Diastolic blood pressure, mm[Hg].
+    /// Diastolic blood pressure, `mm[Hg]`.
     DiastolicPressure,
     /// Body temperature, Cel.
     BodyTemperature,

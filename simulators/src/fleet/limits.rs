@@ -1,7 +1,7 @@
 //! The limits that the fleet is watched by, as the profile of its site.
 //!
 //! Well patients stay within them by a clear distance, episodes breach them clearly, near misses
-//! clearly don't; see [`super::physiology`] and [`super::episode`]. Delays are as short as the
+//! clearly don't; see `physiology` and `episode`. Delays are as short as the
 //! scenario says; nobody should be monitored by them.
 
 use jiff::SignedDuration;

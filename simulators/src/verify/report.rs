@@ -1,6 +1,6 @@
 //! What `verify` found: `report.json`, whose shape `docs/simulators-report.md` describes.
 //!
-//! Numbers and names only; [`super::page`] and [`super::summary`] show them. Times are seconds since
+//! Numbers and names only; `page` and `summary` show them. Times are seconds since
 //! the run began, latencies milliseconds. What is counted is named by up to [`EXAMPLES_MAX`]
 //! examples.
 
