@@ -183,11 +183,7 @@ pub struct Partition {
     settings: Settings,
     stored: watch::Receiver<Position>,
     inbox: Inbox,
-    backlog: Arc<Backlog>,
-    /// The service is stopping: messages that are held go back to the broker.
-    stopping: CancellationToken,
-    clock: Arc<dyn Clock>,
-    checkpoint_bytes: u64,
+    line: line::Surroundings,
 }
 
 /// What a partition is told by those around it.
@@ -224,17 +220,8 @@ impl Partition {
         let inbox = Inbox::new(delivered, commanded);
         let Surroundings { stored, backlog, stopping, clock } = surroundings;
         let checkpoint_bytes = CHECKPOINT_BYTES_DEFAULT;
-        let partition = Self {
-            recovered,
-            writer,
-            settings,
-            stored,
-            inbox,
-            backlog,
-            stopping,
-            clock,
-            checkpoint_bytes,
-        };
+        let line = line::Surroundings { backlog, stopping, clock, checkpoint_bytes };
+        let partition = Self { recovered, writer, settings, stored, inbox, line };
         (partition, Inlets { deliveries, commands })
     }
 
@@ -242,7 +229,7 @@ impl Partition {
     /// [`CHECKPOINT_BYTES_DEFAULT`]. More makes a start after a crash take longer.
     #[must_use]
     pub fn checkpoint_after(mut self, bytes: u64) -> Self {
-        self.checkpoint_bytes = bytes;
+        self.line.checkpoint_bytes = bytes;
         self
     }
 
@@ -253,22 +240,11 @@ impl Partition {
     /// [`Error`] if the journal fails or a thread panics; inputs not committed by then are not
     /// acknowledged. [`Error::Poisoned`] if the next run can go on behind the input to blame.
     pub async fn run(self) -> Result<(), Error> {
-        let Self {
-            recovered,
-            writer,
-            settings,
-            stored,
-            inbox,
-            backlog,
-            stopping,
-            clock,
-            checkpoint_bytes,
-        } = self;
+        let Self { recovered, writer, settings, stored, inbox, line } = self;
         let (batches, to_commit) = std::sync::mpsc::sync_channel(BATCHES_MAX);
         // It says first whether there is room.
-        let committer = Committer::new(writer, stored, Arc::clone(&backlog));
-        let surroundings = line::Surroundings { backlog, stopping, clock, checkpoint_bytes };
-        let line = Line::new(recovered, inbox, batches, surroundings);
+        let committer = Committer::new(writer, stored, Arc::clone(&line.backlog));
+        let line = Line::new(recovered, inbox, batches, line);
         let engine = spawn("engine", move || line.run(settings))?;
         let committer = spawn("committer", move || committer.run(to_commit))?;
         // The committer first: if it fails, the engine finds its channel closed and ends too.

@@ -4,6 +4,8 @@
 //! engine goes on. Beside them stand indices and merged rule sets, which are derived from the
 //! rows and never kept.
 
+mod rules_in_force;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -19,19 +21,18 @@ use super::directory::Directory;
 use super::ids::Ids;
 use super::input::{Schedule, Settings};
 use super::monitoring;
-use super::outage;
 use super::outage::gateways::Gateways;
 use super::outage::ingest::Ingest;
 use super::output::{Erased, MonitoringChange, Output, SiteRow};
 use super::patient::Patient;
-use super::profile::{self, Scope, VersionedProfile};
+use super::profile::VersionedProfile;
 use super::redrive::Redrives;
 use super::requests::Requests;
 use super::rules::{self, RuleSet};
 use super::table::Table;
 use super::timers::{self, Deadlines, Timers};
 use crate::clock::Timestamp;
-use crate::vitals::{DeviceId, DeviceKey, PatientKey, Priority, SiteKey};
+use crate::vitals::{DeviceId, DeviceKey, PatientKey, SiteKey};
 
 /// Everything that the engine knows.
 #[derive(Debug)]
@@ -328,62 +329,12 @@ impl State {
         self.devices.get(key.index()).expect("keys are given by the registry and never withdrawn")
     }
 
-    /// The rules in force for a patient: patient over site over default.
-    pub(super) fn rules_of(&mut self, key: PatientKey) -> Arc<RuleSet> {
-        let patient = self.patient(key);
-        if patient.profile.is_none() {
-            return self.rules_of_site(patient.row.site);
-        }
-        if let Some(rules) = self.rule_sets.of_patients.get(&key) {
-            return Arc::clone(rules);
-        }
-        let mut layers = self.layers(patient.row.site);
-        layers.extend(patient.profile.as_deref().map(|own| (Scope::Patient(key), own)));
-        let rules = Arc::new(RuleSet::new(profile::merge(&layers)));
-        self.rule_sets.of_patients.insert(key, Arc::clone(&rules));
-        rules
-    }
-
-    /// The rules in force at a site for patients without rules of their own.
-    pub(super) fn rules_of_site(&mut self, site: SiteKey) -> Arc<RuleSet> {
-        if let Some(rules) = self.rule_sets.of_sites.get(&site) {
-            return Arc::clone(rules);
-        }
-        let rules = Arc::new(RuleSet::new(profile::merge(&self.layers(site))));
-        self.rule_sets.of_sites.insert(site, Arc::clone(&rules));
-        rules
-    }
-
-    /// A scope's own rules, if any were put.
-    pub(super) fn own_profile(&self, scope: Scope) -> Option<&VersionedProfile> {
-        match scope {
-            Scope::Default => self.general.profile.as_deref(),
-            Scope::Site(key) => self.site(key).profile.as_deref(),
-            Scope::Patient(key) => self.patient(key).profile.as_deref(),
-        }
-    }
-
     /// The id of what a channel is measured by: a device's, or the one reserved for people.
     pub(super) fn device_id(&self, key: DeviceKey) -> DeviceId {
         match key {
             DeviceKey::BY_HAND => DeviceId::by_hand(),
             _ => self.device(key).row.id.clone(),
         }
-    }
-
-    fn layers(&self, site: SiteKey) -> Vec<(Scope, &VersionedProfile)> {
-        let mut layers = Vec::with_capacity(3);
-        layers.extend(self.general.profile.as_deref().map(|own| (Scope::Default, own)));
-        layers.extend(self.site(site).profile.as_deref().map(|own| (Scope::Site(site), own)));
-        layers
-    }
-
-    /// The highest priority with which any rule in force tells that data does not come.
-    pub(super) fn highest_technical_priority(&self) -> Priority {
-        let own = self.individual.iter().filter_map(|key| self.patient(*key).profile.as_deref());
-        let sites = self.sites.iter().filter_map(|site| site.profile.as_deref());
-        let profiles = self.general.profile.as_deref().into_iter().chain(sites).chain(own);
-        profiles.filter_map(|it| outage::highest_in(&it.profile)).max().unwrap_or(Priority::Medium)
     }
 
     /// Lets something happen to a patient, adapted to the rules in force, and brings the indices
@@ -457,25 +408,6 @@ impl State {
         devices.remove(&device);
         if devices.is_empty() {
             self.behind.remove(&gateway);
-        }
-    }
-
-    /// A scope's profile changed: merged rules are made anew, and whoever they are for is adapted
-    /// to them: one patient at once, all others before the next input.
-    pub(super) fn change_rules(&mut self, scope: Scope) {
-        if let Scope::Patient(key) = scope {
-            self.individual.insert(key);
-            self.rule_sets.of_patients.remove(&key);
-            let generation = self.general.generation.wrapping_sub(1);
-            let patient = self.patients.get_mut(key.index()).expect("keys name patients");
-            patient.generation = generation;
-        } else {
-            self.rule_sets = RuleSets::default();
-            self.general.generation = self.general.generation.wrapping_add(1);
-            for index in 0..self.patients.len() {
-                let key = self.patients.get(index).expect("counted").row.key;
-                self.reschedule(key);
-            }
         }
     }
 

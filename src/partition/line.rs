@@ -84,6 +84,7 @@ pub(super) struct Line {
 /// Those around the line.
 pub(super) struct Surroundings {
     pub(super) backlog: Arc<Backlog>,
+    /// The service is stopping: messages that are held go back to the broker.
     pub(super) stopping: CancellationToken,
     pub(super) clock: Arc<dyn Clock>,
     /// A checkpoint is begun after this many journaled bytes.
