@@ -234,6 +234,20 @@ pub enum Error {
 }
 
 impl Run {
+    /// A run without devices, for tests of those who write a record.
+    #[cfg(test)]
+    pub(crate) fn of_nobody(clock: &RunClock) -> Self {
+        Self {
+            version: VERSION,
+            began_at: clock.began_at(),
+            site: "icu".to_owned(),
+            seed: 1,
+            profile: Vec::new(),
+            scenario: serde_json::Value::Null,
+            devices: Vec::new(),
+        }
+    }
+
     /// A run of this version.
     #[must_use]
     pub const fn version() -> u32 {

@@ -227,7 +227,8 @@ async fn next(
     }
 }
 
-fn cursor(message: &told::Message) -> Option<&str> {
+/// What to resume after, once this message was seen; `None` if it does not say.
+pub(crate) fn cursor(message: &told::Message) -> Option<&str> {
     let cursor = match message {
         told::Message::Snapshot(_) => return None,
         told::Message::Live(live) => &live.cursor,

@@ -169,15 +169,7 @@ mod tests {
     async fn replace(fake: &Fake) -> (Swapped, Vec<What>) {
         let dir = tempfile::tempdir().expect("a directory");
         let clock = RunClock::start();
-        let run = Run {
-            version: Run::version(),
-            began_at: clock.began_at(),
-            site: "icu".to_owned(),
-            seed: 1,
-            profile: Vec::new(),
-            scenario: serde_json::Value::Null,
-            devices: Vec::new(),
-        };
+        let run = Run::of_nobody(&clock);
         let (recorder, writing) = Recorder::begin(dir.path(), &run, clock).expect("a record");
         let endpoint = Endpoint::from_shared(fake.serve().await).expect("an address");
         let (_go_on, stop) = watch::channel(false);

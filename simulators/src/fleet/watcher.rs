@@ -18,6 +18,7 @@ use crate::proto::v1;
 use crate::proto::v1::alert_service_client::AlertServiceClient;
 use crate::proto::v1::watch_alerts_response as told;
 use crate::record::{Cut, Told, What};
+use crate::watch::cursor;
 
 /// A stream that says nothing for this long is not live; the service sends a heartbeat every 10 s.
 const SILENCE_MAX: Duration = Duration::from_secs(25);
@@ -135,8 +136,8 @@ impl Watcher {
         let response = message.encode_to_vec().into();
         self.recorder.add(What::Told(Told { watcher: self.number, response }));
         let Some(message) = &message.message else { return };
-        if let Some(cursor) = cursor(message) {
-            cursor.clone_into(&mut self.cursor);
+        if let Some(after) = cursor(message) {
+            after.clone_into(&mut self.cursor);
         }
         match message {
             told::Message::Snapshot(snapshot) => {
@@ -172,17 +173,6 @@ impl Watcher {
     }
 }
 
-fn cursor(message: &told::Message) -> Option<&str> {
-    let cursor = match message {
-        told::Message::Snapshot(_) => return None,
-        told::Message::Live(live) => &live.cursor,
-        told::Message::Event(event) => &event.cursor,
-        told::Message::Heartbeat(heartbeat) => &heartbeat.cursor,
-        told::Message::LeftScope(left) => &left.cursor,
-    };
-    Some(cursor).filter(|cursor| !cursor.is_empty()).map(String::as_str)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,15 +199,7 @@ mod tests {
     async fn watch(fake: &Fake, enough: impl FnMut(&Seen) -> bool) -> (Seen, Vec<What>) {
         let dir = tempfile::tempdir().expect("a directory");
         let clock = RunClock::start();
-        let run = Run {
-            version: Run::version(),
-            began_at: clock.began_at(),
-            site: "icu".to_owned(),
-            seed: 1,
-            profile: Vec::new(),
-            scenario: serde_json::Value::Null,
-            devices: Vec::new(),
-        };
+        let run = Run::of_nobody(&clock);
         let (recorder, writing) = Recorder::begin(dir.path(), &run, clock).expect("a record");
         let endpoint = Endpoint::from_shared(fake.serve().await).expect("an address");
         let (watcher, mut seen) = Watcher::new(5, &endpoint, &Caller::default(), "icu", recorder);

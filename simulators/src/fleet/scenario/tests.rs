@@ -1,3 +1,6 @@
+//! Scenario files: what is wrong is named, what is left out has its default, and the page for testers
+//! has every key.
+
 use super::*;
 
 fn check_wrong(text: &str, expected: &str) {

@@ -1,3 +1,5 @@
+//! One device's plan: each fault's effect on its messages, and that nothing else changes.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
