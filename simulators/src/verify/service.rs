@@ -23,6 +23,8 @@ const PAGE: i32 = 1000;
 const CALLS_MAX: usize = 16;
 /// Waits between attempts while the history is behind.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How long a service that can't be reached is waited for: one that starts has its listener soon.
+const UNREACHABLE_MAX: Duration = Duration::from_secs(10);
 /// A larger answer than tonic expects: an alert may have a thousand events.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
@@ -49,7 +51,15 @@ pub enum Error {
         #[source]
         source: tonic::transport::Error,
     },
-    /// The service does not answer.
+    /// Nobody listens there.
+    #[error("no service is at {url} ({}); start it, or name another with --grpc", .status.message())]
+    Unreachable {
+        /// Where.
+        url: String,
+        /// What the connection says.
+        status: Box<Status>,
+    },
+    /// The service refuses to answer, or does not.
     #[error("{doing}: {} ({:?})", .status.message(), .status.code())]
     Refused {
         /// What was asked.
@@ -62,6 +72,7 @@ pub enum Error {
 /// The service, as a caller meets it.
 #[derive(Clone, Debug)]
 pub struct Service {
+    url: String,
     client: AlertServiceClient<Authorised>,
 }
 
@@ -77,28 +88,35 @@ impl Service {
             .timeout(CALL_TIMEOUT);
         let client = AlertServiceClient::new(caller.over(endpoint.connect_lazy()))
             .max_decoding_message_size(MESSAGE_BYTES_MAX);
-        Ok(Self { client })
+        Ok(Self { url: url.to_owned(), client })
     }
 
-    /// Every alert of `site`, waiting up to `patience` for a history that is behind.
+    /// Every alert of `site`, waiting up to `patience` for a history that is behind, and for a moment
+    /// for a service that is not there.
     ///
     /// # Errors
-    /// If the service does not answer.
+    /// If the service can't be reached, or does not answer.
     pub async fn alerts(&self, site: &str, patience: Duration) -> Result<Vec<Story>, Error> {
-        let until = Instant::now() + patience;
+        let began = Instant::now();
         loop {
-            match self.list(site).await {
+            let status = match self.list(site).await {
                 Ok(alerts) => {
                     let stories = stream::iter(alerts).map(|alert| self.story(alert));
                     return stories.buffer_unordered(CALLS_MAX).try_collect().await;
                 }
-                Err(status) if status.code() == Code::Unavailable && Instant::now() < until => {
-                    sleep(PAUSE).await;
+                Err(status) => Box::new(status),
+            };
+            // What the service itself answers has details.
+            let is_reached = !status.details().is_empty();
+            match status.code() {
+                Code::Unavailable if is_reached && began.elapsed() < patience => {}
+                Code::Unavailable if !is_reached && began.elapsed() < UNREACHABLE_MAX => {}
+                Code::Unavailable if !is_reached => {
+                    return Err(Error::Unreachable { url: self.url.clone(), status });
                 }
-                Err(status) => {
-                    return Err(Error::Refused { doing: "listing alerts", status: status.into() });
-                }
+                _ => return Err(Error::Refused { doing: "listing alerts", status }),
             }
+            sleep(PAUSE).await;
         }
     }
 
@@ -132,5 +150,25 @@ impl Service {
             .into_inner();
         let is_whole = !answer.missing().any(|part| part == v1::AlertPart::Events);
         Ok(Story { alert: answer.alert.unwrap_or_default(), events: answer.events, is_whole })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Far beyond what a service is waited for that nobody can reach.
+    const PATIENCE: Duration = Duration::from_secs(3600);
+
+    #[tokio::test]
+    async fn a_service_that_is_not_there_is_named_with_what_to_do_and_not_waited_for_long() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let url = format!("http://{}", free.local_addr().expect("bound"));
+        drop(free);
+        let service = Service::new(&url, &Caller::default()).expect("an address");
+        let refused =
+            service.alerts("icu", PATIENCE).await.expect_err("nobody listens").to_string();
+        assert!(refused.starts_with(&format!("no service is at {url} (")), "{refused}");
+        assert!(refused.ends_with("start it, or name another with --grpc"), "{refused}");
     }
 }
