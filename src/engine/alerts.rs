@@ -315,6 +315,22 @@ pub enum Trigger {
 }
 
 impl Trigger {
+    /// All of them, that of readings without any.
+    pub const ALL: [Self; 12] = [
+        Self::Readings(Vec::new()),
+        Self::Unbound,
+        Self::RuleChanged,
+        Self::Request,
+        Self::Timer,
+        Self::Transfer,
+        Self::EngineChanged,
+        Self::DeviceStatus,
+        Self::Ingest,
+        Self::Grouping,
+        Self::Restored,
+        Self::Erased,
+    ];
+
     /// The readings that decided it, if any did.
     #[must_use]
     pub fn readings(&self) -> &[DecidingReading] {

@@ -381,19 +381,7 @@ mod tests {
 
     #[test]
     fn an_event_that_no_reading_decided_names_its_cause() {
-        for trigger in [
-            Trigger::Unbound,
-            Trigger::RuleChanged,
-            Trigger::Request,
-            Trigger::Timer,
-            Trigger::Transfer,
-            Trigger::EngineChanged,
-            Trigger::DeviceStatus,
-            Trigger::Ingest,
-            Trigger::Grouping,
-            Trigger::Restored,
-            Trigger::Erased,
-        ] {
+        for trigger in Trigger::ALL.into_iter().skip(1) {
             let expected = format!("ALERT_CAUSE_{}", trigger.name().to_uppercase());
             let wire = event(trigger);
             assert_eq!(wire.cause().as_str_name(), expected);

@@ -238,20 +238,5 @@ fn trigger(name: &str, readings: Option<&str>) -> Option<Trigger> {
     if let Some(readings) = readings {
         return blob::decode(readings).ok().map(Trigger::Readings);
     }
-    [
-        Trigger::Readings(Vec::new()),
-        Trigger::Unbound,
-        Trigger::RuleChanged,
-        Trigger::Request,
-        Trigger::Timer,
-        Trigger::Transfer,
-        Trigger::EngineChanged,
-        Trigger::DeviceStatus,
-        Trigger::Ingest,
-        Trigger::Grouping,
-        Trigger::Restored,
-        Trigger::Erased,
-    ]
-    .into_iter()
-    .find(|trigger| trigger.name() == name)
+    Trigger::ALL.into_iter().find(|trigger| trigger.name() == name)
 }
