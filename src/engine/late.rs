@@ -3,9 +3,10 @@
 //! Readings that arrive too late to act on fold by themselves, in the order of their arrival, in a
 //! small state of their own: one [`Fold`] a limit rule and channel, kept only while it says
 //! something. They neither end, retract nor raise a live alert (V8). An alert that they would have
-//! raised is emitted once, marked, without signal, already over. If they end in breach, and lead
-//! up to the live readings, the onset passes to the live condition, so that the next contiguous
-//! breaching reading raises with signal.
+//! raised is emitted once, marked, without signal, already over; how they were cut into batches does
+//! not change which. If they end in breach, and lead up to a live reading, their onset is handed on
+//! to the live condition *when that reading is judged*, and no sooner: until then later ones may
+//! still say that the breach was over.
 //!
 //! What happened while a live alert of the rule was open is in that alert already, and is not
 //! told again. Trends, baselines and scores do not look at late readings.
@@ -16,11 +17,10 @@ use serde::{Deserialize, Serialize};
 
 use super::alerts::DecidingReading;
 use super::alerts::settle::{self, RetrospectiveBreach};
-use super::attention::Attentive;
 use super::context::Context;
-use super::patient::{Patient, RuleTrack, Source};
-use super::profile::{EffectiveRule, Scope};
-use super::rules::track::{Reach, Sample, Track, Weight};
+use super::patient::{Patient, Source};
+use super::profile::{EffectiveRule, Persistence, Scope};
+use super::rules::track::{LateRun, Reach, Sample, Track, Weight};
 use super::rules::{Seen, deciding};
 use crate::clock::Timestamp;
 use crate::vitals::{Quantity, RuleId};
@@ -41,8 +41,12 @@ struct Fold {
     source: Source,
     provenance: (Scope, u32),
     track: Track,
+    /// When the first was measured that came since a live reading of the channel was judged.
+    first: Option<Timestamp>,
     /// When the last one was measured.
     last: Timestamp,
+    /// How many levels, from the lowest, it was beyond.
+    breached: u8,
     /// What it said.
     value: Quantity,
     /// The breach that the track's active levels are of.
@@ -72,14 +76,16 @@ pub(super) fn fold(
     if is_known(patient, effective, seen.measured_at) {
         return;
     }
+    // A dip after a live breach that is pending matters to what late readings hand on to it.
     let breaches = reaches.iter().any(|reach| reach.breaches);
-    let Some(mut fold) = take(patient, effective, source, breaches) else { return };
-    if seen.measured_at <= fold.last {
-        // Another run of late readings, from before this one: it has nothing to do with it.
+    let is_of_use = breaches || is_pending(patient, effective, source);
+    let Some(mut fold) = take(patient, effective, source, is_of_use) else { return };
+    if fold.is_of_another_run(reaches, seen.measured_at) {
         tell(patient, cx, effective, &mut fold);
         fold.begin_again();
     }
     let previous = (fold.last != Timestamp::MIN).then_some(fold.last);
+    fold.first.get_or_insert(seen.measured_at);
     let sample = Sample {
         measured_at: seen.measured_at,
         previous,
@@ -93,6 +99,10 @@ pub(super) fn fold(
         fold.breach = None;
     }
     (fold.last, fold.value) = (seen.measured_at, seen.value);
+    if sample.weight == Weight::Full {
+        let breached = reaches.iter().take_while(|reach| reach.breaches).count();
+        fold.breached = u8::try_from(breached).expect("at most LEVELS_MAX levels");
+    }
     if let (Some(onset), Source::Channel(_, vital)) = (onset, source) {
         let decided_by = deciding(vital, seen.measured_at, seen.value);
         let (level, first) = (fold.track.active() - 1, fold.breach.as_ref());
@@ -100,7 +110,16 @@ pub(super) fn fold(
         let is_told = first.is_some_and(|first| first.is_told);
         fold.breach = Some(Breach { onset, level, decided_by, is_told });
     }
-    put(patient, fold);
+    put(patient, effective, fold);
+}
+
+/// A late reading without a value: what was pending among the late ones begins again.
+pub(super) fn miss(patient: &mut Patient, source: Source, measured_at: Timestamp) {
+    let folds = patient.late.iter_mut().flat_map(|late| &mut late.folds);
+    for fold in folds.filter(|fold| fold.source == source && fold.last < measured_at) {
+        fold.track.break_off();
+        (fold.last, fold.breached) = (measured_at, 0);
+    }
 }
 
 /// Whether a live alert of the rule covers that time: late readings add nothing to it.
@@ -111,12 +130,18 @@ fn is_known(patient: &Patient, effective: &EffectiveRule, measured_at: Timestamp
     })
 }
 
-/// Takes the fold out of the patient's state, or begins one if there is a breach to follow.
+/// Whether a live breach of the rule on this source has begun and has not lasted.
+fn is_pending(patient: &Patient, effective: &EffectiveRule, source: Source) -> bool {
+    let track = patient.track_index(&effective.rule.id, source);
+    track.is_some_and(|index| patient.tracks[index].track.pending_since().is_some())
+}
+
+/// Takes the fold out of the patient's state, or begins one if that is of use.
 fn take(
     patient: &mut Patient,
     effective: &EffectiveRule,
     source: Source,
-    breaches: bool,
+    is_of_use: bool,
 ) -> Option<Fold> {
     let provenance = (effective.scope, effective.version);
     if let Some(late) = &mut patient.late {
@@ -128,19 +153,21 @@ fn take(
             }
         }
     }
-    breaches.then(|| Fold {
+    is_of_use.then(|| Fold {
         rule: effective.rule.id.clone(),
         source,
         provenance,
         track: Track::default(),
+        first: None,
         last: Timestamp::MIN,
+        breached: 0,
         value: Quantity::default(),
         breach: None,
     })
 }
 
-fn put(patient: &mut Patient, fold: Fold) {
-    if fold.track.is_at_rest() {
+fn put(patient: &mut Patient, effective: &EffectiveRule, fold: Fold) {
+    if fold.track.is_at_rest() && !is_pending(patient, effective, fold.source) {
         if patient.late.as_ref().is_some_and(|late| late.folds.is_empty()) {
             patient.late = None;
         }
@@ -154,10 +181,28 @@ fn put(patient: &mut Patient, fold: Fold) {
 }
 
 impl Fold {
+    /// Whether a reading measured then begins another run: one from before this run, or so long after
+    /// it that no level's breach goes on.
+    fn is_of_another_run(&self, reaches: &[Reach], measured_at: Timestamp) -> bool {
+        measured_at <= self.last || reaches.iter().all(|reach| self.is_apart(reach, measured_at))
+    }
+
+    fn is_apart(&self, reach: &Reach, measured_at: Timestamp) -> bool {
+        match reach.persistence {
+            Persistence::Sustained(sustained) => measured_at.since(self.last) > sustained.max_gap,
+            Persistence::Spot(_) => false,
+        }
+    }
+
     fn begin_again(&mut self) {
         self.track = Track::default();
-        self.last = Timestamp::MIN;
+        (self.first, self.last, self.breached) = (None, Timestamp::MIN, 0);
         self.breach = None;
+    }
+
+    fn run(&self) -> LateRun<'_> {
+        let onset = self.breach.as_ref().map(|breach| breach.onset);
+        LateRun { track: &self.track, onset, breached: self.breached.into(), first: self.first }
     }
 }
 
@@ -174,49 +219,40 @@ fn tell(patient: &mut Patient, cx: &mut Context<'_>, effective: &EffectiveRule, 
     settle::tell_retrospective(patient, cx, effective, breach.level, told);
 }
 
-/// The late readings of a batch are folded: tells what they left in breach, and passes the onset
-/// on to the live condition where they lead up to it.
+/// The late readings of a batch are folded: tells what they left in breach.
 pub(super) fn conclude(patient: &mut Patient, cx: &mut Context<'_>) {
-    let Some(late) = patient.late.take() else { return };
-    let mut kept = Vec::new();
-    for mut fold in late.folds {
-        let Some(effective) = cx.rules.get(&fold.rule) else { continue };
-        tell(patient, cx, effective, &mut fold);
-        if !hand_over(patient, &fold) {
-            kept.push(fold);
-        }
-    }
-    if !kept.is_empty() {
-        patient.late = Some(Box::new(Late { folds: kept }));
+    let Some(mut late) = patient.late.take() else { return };
+    late.folds.retain_mut(|fold| {
+        let Some(effective) = cx.rules.get(&fold.rule) else { return false };
+        tell(patient, cx, effective, fold);
+        true
+    });
+    if !late.folds.is_empty() {
+        patient.late = Some(late);
     }
 }
 
-/// Whether the breach passed to the live condition: nothing live was measured since.
-fn hand_over(patient: &mut Patient, fold: &Fold) -> bool {
-    let Source::Channel(device, vital) = fold.source else { return false };
-    let Some(index) = patient.channel_index(device, vital) else { return false };
-    let channel = &mut patient.channels[index];
-    if channel.newest > fold.last {
-        return false;
-    }
-    let onset = fold.breach.as_ref().map(|breach| breach.onset);
-    // The live readings go on where the late ones ended.
-    (channel.judged_at, channel.value) = (fold.last, fold.value);
-    channel.newest = fold.last;
-    channel.is_broken = false;
-    let live = patient.track_index(&fold.rule, fold.source);
-    let live = live.unwrap_or_else(|| {
-        patient.tracks.push(RuleTrack {
-            rule: fold.rule.clone(),
-            source: fold.source,
-            provenance: fold.provenance,
-            track: Track::default(),
-            is_lost: false,
-            began: Attentive::NEVER,
-            rests_on: 0,
-        });
-        patient.tracks.len() - 1
+/// A live reading is about to be judged by a rule, `heard_before` being the newest before it. Where
+/// late readings lead up to it, the live condition goes on from them: gives the reading that came
+/// before it in measured time, which is one of theirs.
+pub(super) fn hand_on(
+    patient: &mut Patient,
+    effective: &EffectiveRule,
+    source: Source,
+    (reaches, sample): (&[Reach], Sample),
+    heard_before: Timestamp,
+) -> Option<Timestamp> {
+    let is_it = |it: &&mut Fold| it.source == source && it.rule == effective.rule.id;
+    let mut late = patient.late.take()?;
+    let handed_on = late.folds.iter_mut().find(is_it).and_then(|fold| {
+        let leads_up = heard_before <= fold.last && fold.last < sample.measured_at;
+        if leads_up && fold.breached > 0 {
+            let index = super::rules::track(patient, effective, source);
+            patient.tracks[index].track.go_on_from(fold.run(), reaches, sample);
+        }
+        fold.first = None;
+        (leads_up && fold.breached > 0).then_some(fold.last)
     });
-    patient.tracks[live].track.inherit(&fold.track, onset);
-    true
+    patient.late = Some(late);
+    handed_on
 }

@@ -227,8 +227,13 @@ impl Seen {
     }
 }
 
-/// Judges the newest reading of a channel.
-pub(super) fn observe(patient: &mut Patient, cx: &mut Context<'_>, channel: usize, seen: Seen) {
+/// Judges the newest reading of a channel, on which `heard_before` was the newest before.
+pub(super) fn observe(
+    patient: &mut Patient,
+    cx: &mut Context<'_>,
+    (channel, heard_before): (usize, Timestamp),
+    seen: Seen,
+) {
     let held = &patient.channels[channel];
     let (vital, source, interval) = (held.vital, held.source(), held.spacing());
     let sample =
@@ -246,6 +251,9 @@ pub(super) fn observe(patient: &mut Patient, cx: &mut Context<'_>, channel: usiz
         if seen.is_too_old_for(effective) {
             late::fold(patient, cx, effective, source, (&reaches, limit.clear_delay), seen);
         } else {
+            let led_up_to = (reaches.as_ref(), sample);
+            let late = late::hand_on(patient, effective, source, led_up_to, heard_before);
+            let sample = Sample { previous: late.or(sample.previous), ..sample };
             let evidence = Evidence::of(source, seen, sample);
             judge(patient, cx, effective, (&reaches, limit.clear_delay), evidence);
         }
@@ -267,7 +275,7 @@ pub(super) fn observe_late(
     let rules = cx.rules;
     for threshold in &rules.judging(vital).limits {
         let is_beyond = threshold.side.is_beyond(seen.value, threshold.lowest);
-        if !is_beyond && patient.late.is_none() {
+        if !is_beyond && patient.tracks.is_empty() && patient.late.is_none() {
             continue;
         }
         let effective = rules.at(threshold.rule);
@@ -335,7 +343,7 @@ fn begin(
 }
 
 /// The index of the track of a rule on a source, new if it was at rest.
-fn track(patient: &mut Patient, effective: &EffectiveRule, source: Source) -> usize {
+pub(super) fn track(patient: &mut Patient, effective: &EffectiveRule, source: Source) -> usize {
     patient.track_index(&effective.rule.id, source).unwrap_or_else(|| {
         patient.tracks.push(RuleTrack {
             rule: effective.rule.id.clone(),

@@ -155,7 +155,11 @@ fn fold(patient: &mut Patient, cx: &mut Context<'_>, wearing: &Wearing, placed: 
     let (value, weight) = match placed.grade {
         Grade::Plausible(value) => (value, Weight::Full),
         Grade::Implausible(value) => (value, Weight::Doubtful),
-        Grade::Missing(_) | Grade::Doubted => return,
+        Grade::Missing(_) => {
+            let source = Source::Channel(wearing.device, placed.reading.vital);
+            return late::miss(patient, source, placed.reading.measured_at);
+        }
+        Grade::Doubted => return,
     };
     let seen = seen(placed, value, weight, None);
     let vital = placed.reading.vital;
@@ -180,6 +184,7 @@ fn hear(
     let index = channel_for(patient, cx, wearing, placed.reading.vital);
     let measured_at = placed.reading.measured_at;
     let channel = &mut patient.channels[index];
+    let heard_before = channel.newest;
     channel.note(reading);
     channel.heard = cx.moment.attentive;
     let source = channel.source();
@@ -193,13 +198,13 @@ fn hear(
         Grade::Plausible(value) => {
             let weight = if timing == Timing::Live { Weight::Full } else { Weight::Delayed };
             let seen = seen(placed, value, weight, delayed_by);
-            rules::observe(patient, cx, index, seen);
+            rules::observe(patient, cx, (index, heard_before), seen);
             note_value(patient, cx, index, seen);
             timing == Timing::Live
         }
         Grade::Implausible(value) => {
             let seen = seen(placed, value, Weight::Doubtful, delayed_by);
-            rules::observe(patient, cx, index, seen);
+            rules::observe(patient, cx, (index, heard_before), seen);
             false
         }
         Grade::Missing(reason) => {

@@ -107,6 +107,27 @@ impl std::ops::Deref for Reaches {
     }
 }
 
+/// Samples that arrived too late to act on, as they stand.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine) struct LateRun<'a> {
+    /// What they have led to.
+    pub(in crate::engine) track: &'a Track,
+    /// The onset of its active levels.
+    pub(in crate::engine) onset: Option<Timestamp>,
+    /// How many levels, from the lowest, the last of them is beyond.
+    pub(in crate::engine) breached: usize,
+    /// When the first of them was measured that came since the live samples.
+    pub(in crate::engine) first: Option<Timestamp>,
+}
+
+impl LateRun<'_> {
+    /// Since when they breach a level, if they end so.
+    fn since(&self, level: usize) -> Option<Timestamp> {
+        let since = if level < self.track.active() { self.onset } else { self.track.since[level] };
+        since.filter(|_| level < self.breached)
+    }
+}
+
 /// The last samples: when they were measured, and which levels each breached.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Recent {
@@ -199,14 +220,31 @@ impl Track {
         }
     }
 
-    /// Takes over what late samples have left in breach: `onset` is that of its active levels.
-    pub(in crate::engine) fn inherit(&mut self, late: &Self, onset: Option<Timestamp>) {
-        for level in self.active()..LEVELS_MAX {
-            let late = if level < late.active() { onset } else { late.since[level] };
-            self.since[level] = match (self.since[level], late) {
-                (Some(own), Some(late)) => Some(own.min(late)),
-                (own, late) => own.or(late),
+    /// Goes on from late samples that lead up to `next`, which is about to be judged as the sample
+    /// after them. What was pending goes on if it does so without them, or if they go on with it from
+    /// the first of them; else what is pending is theirs. What was clearing goes on without them only:
+    /// they end nothing.
+    pub(in crate::engine) fn go_on_from(
+        &mut self,
+        late: LateRun<'_>,
+        levels: &[Reach],
+        next: Sample,
+    ) {
+        for (index, level) in levels.iter().enumerate() {
+            let within = |from: Option<Timestamp>, until: Timestamp| match level.persistence {
+                Persistence::Sustained(it) => from.is_some_and(|at| until.since(at) <= it.max_gap),
+                Persistence::Spot(_) => true,
             };
+            let goes_on = within(next.previous, next.measured_at);
+            if index < self.active() {
+                self.since[index] = self.since[index].filter(|_| goes_on);
+                continue;
+            }
+            let theirs = late.since(index);
+            let joins = theirs
+                .is_some_and(|since| late.first == Some(since) && within(next.previous, since));
+            let own = self.since[index].filter(|_| goes_on || joins);
+            self.since[index] = own.or(theirs);
         }
     }
 

@@ -41,12 +41,16 @@ fn a_breach_among_late_readings_is_told_once_and_over() {
 
 #[test]
 fn a_late_breach_that_goes_on_in_the_next_batch_is_not_told_again() {
-    let mut ward = ward();
-    ward.measure(Vital::HeartRate, 80.0);
-    ward.send_readings(1, historical(100, &[110; 6]));
-    ward.send_readings(1, historical(106, &[110; 6]));
-    ward.send_readings(1, historical(112, &[110, 90]));
-    assert_eq!(retrospective(&ward), [(100, 105)]);
+    for is_heard in [true, false] {
+        let mut ward = ward();
+        if is_heard {
+            ward.measure(Vital::HeartRate, 80.0);
+        }
+        ward.send_readings(1, historical(100, &[110; 6]));
+        ward.send_readings(1, historical(106, &[110; 6]));
+        ward.send_readings(1, historical(112, &[110, 90]));
+        assert_eq!(retrospective(&ward), [(100, 105)], "heard before: {is_heard}");
+    }
 }
 
 #[test]
@@ -59,6 +63,90 @@ fn late_readings_that_lead_up_to_the_live_ones_pass_their_onset_on() {
     assert_eq!((last.phase, last.alert.retrospective), (Phase::Start, false));
     assert_eq!(since_begin(last.alert.onset), 990);
     assert_eq!(last.alert.signal, Signal::On);
+}
+
+/// Each in a batch of its own, from `from` seconds after the story's begin.
+fn one_by_one(ward: &mut Ward, from: i64, rates: &[i64]) {
+    for (at, rate) in (from..).zip(rates) {
+        ward.send_readings(1, historical(at, &[*rate]));
+    }
+}
+
+#[test]
+fn how_late_readings_are_cut_into_batches_does_not_matter() {
+    let rates = [110, 110, 110, 110, 110, 90, 110, 110, 110, 110, 90, 90];
+    for batch in [1, 2, 3, 5, 12] {
+        let mut ward = ward();
+        for (index, rates) in rates.chunks(batch).enumerate() {
+            let from = 100 + i64::try_from(index * batch).expect("few");
+            ward.send_readings(1, historical(from, rates));
+        }
+        let onsets: Vec<_> = retrospective(&ward).iter().map(|(onset, _)| *onset).collect();
+        assert_eq!(onsets, [100, 106], "in batches of {batch}");
+    }
+}
+
+#[test]
+fn a_dip_among_late_readings_breaks_what_they_hand_on() {
+    let mut ward = ward();
+    one_by_one(&mut ward, 990, &[110, 90, 90, 90, 90, 90, 90, 90, 90, 110]);
+    ward.measure_all(Vital::HeartRate, 0, &[110.0]);
+    ward.measure_all(Vital::HeartRate, 1, &[110.0]);
+    assert_eq!(ward.told(), [""; 0], "it has lasted for 2 s of 3");
+    ward.measure_all(Vital::HeartRate, 1, &[110.0]);
+    assert_eq!(since_begin(ward.open().onset), 999);
+}
+
+#[test]
+fn a_live_breach_that_late_readings_go_on_with_keeps_its_onset() {
+    let mut ward = ward();
+    ward.measure(Vital::HeartRate, 110.0);
+    ward.now += 3;
+    one_by_one(&mut ward, 1001, &[110, 110]);
+    ward.measure(Vital::HeartRate, 110.0);
+    assert_eq!(since_begin(ward.open().onset), 1000);
+}
+
+#[test]
+fn a_live_breach_is_not_joined_by_late_readings_to_which_there_is_a_gap_or_a_dip() {
+    for (late, onset) in [(&[0, 0, 110][..], 1003), (&[90, 110, 110], 1002)] {
+        let mut ward = ward();
+        ward.measure(Vital::HeartRate, 110.0);
+        ward.now += 4;
+        for (at, rate) in (1001..).zip(late).filter(|(_, rate)| **rate > 0) {
+            ward.send_readings(1, historical(at, &[*rate]));
+        }
+        while ward.state.open_alerts().count() == 0 {
+            assert!(ward.now < BEGIN + onset + 4, "{late:?}: nothing is raised");
+            ward.measure(Vital::HeartRate, 110.0);
+            ward.now += 1;
+        }
+        let alert = ward.open();
+        assert_eq!(since_begin(alert.onset), onset, "{late:?}");
+        assert_eq!(ward.now - 1, BEGIN + onset + 3, "{late:?}: it has to last for 3 s");
+    }
+}
+
+#[test]
+fn a_late_reading_without_a_value_breaks_what_is_pending_among_them() {
+    let mut ward = ward();
+    let absent = proto::Reading {
+        value: Some(proto::reading::Value::Absent(proto::AbsentReason::SensorOff.into())),
+        ..historical(993, &[0]).remove(0)
+    };
+    one_by_one(&mut ward, 990, &[110, 110, 110]);
+    ward.send_readings(1, vec![absent]);
+    one_by_one(&mut ward, 994, &[110, 110, 110]);
+    assert_eq!(retrospective(&ward), []);
+}
+
+#[test]
+fn a_late_breach_long_after_another_is_one_of_its_own() {
+    let mut ward = ward();
+    ward.send_readings(1, historical(100, &[110; 5]));
+    ward.measure(Vital::HeartRate, 80.0);
+    ward.send_readings(1, historical(200, &[110; 5]));
+    assert_eq!(retrospective(&ward), [(100, 104), (200, 204)]);
 }
 
 #[test]
