@@ -220,6 +220,8 @@ struct Ward<'a> {
 #[derive(Default)]
 struct Fold {
     track: Track,
+    /// The first value that came since one in time.
+    first_since: Option<Micros>,
     /// The place of the alert that it told, and whether in the message that is being read.
     told: Option<(usize, bool)>,
     /// Whether readings came backwards, after which nothing is certain.
@@ -249,7 +251,11 @@ impl<'a> Ward<'a> {
         let track = self.live.entry(channel).or_default();
         let at = step.measured_at;
         if let Some(fold) = self.late.get(&channel) {
-            track.take_over(self.limit, step.measures_every, &fold.track, (at, said));
+            let late = (&fold.track, fold.first_since);
+            track.take_over(self.limit, step.measures_every, late, (at, said));
+        }
+        if let Some(fold) = self.late.get_mut(&channel).filter(|_| said != Said::Doubted) {
+            fold.first_since = None;
         }
         track.feed(self.limit, step.measures_every, (at, said), may_end);
         self.follow(step);
@@ -306,8 +312,16 @@ impl<'a> Ward<'a> {
     fn fold(&mut self, channel: Channel, step: &Step, said: Said) {
         let at = step.measured_at;
         let mut fold = self.late.remove(&channel).unwrap_or_default();
-        if fold.track.last_at().is_some_and(|last| at <= last) {
-            fold = Fold { is_torn: true, ..Fold::default() };
+        match fold.track.last_at() {
+            Some(last) if at <= last => fold = Fold { is_torn: true, ..Fold::default() },
+            // So long after the others that no breach goes on: it is a run of its own.
+            Some(last) if self.limit.is_apart(step.measures_every, at - last) => {
+                fold = Fold { is_torn: fold.is_torn, ..Fold::default() };
+            }
+            _ => {}
+        }
+        if matches!(said, Said::Value(_) | Said::Implausible(_)) {
+            fold.first_since.get_or_insert(at);
         }
         fold.track.feed(self.limit, step.measures_every, (at, said), true);
         match (fold.track.level(), fold.told) {

@@ -107,6 +107,15 @@ impl LimitRule {
     pub const fn is_beyond(&self, value: Quantity, limit: Quantity) -> bool {
         if self.is_above { value > limit } else { value < limit }
     }
+
+    /// Whether no level's breach goes on over a gap as long as `gap`.
+    #[must_use]
+    pub fn is_apart(&self, interval: Option<Micros>, gap: Micros) -> bool {
+        self.levels.iter().all(|level| {
+            let longest = level.sustained.filter(|_| !level.is_spot(interval));
+            longest.is_some_and(|it| gap > it.max_gap)
+        })
+    }
 }
 
 impl Level {

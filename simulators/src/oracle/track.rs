@@ -207,13 +207,14 @@ impl Track {
         }
     }
 
-    /// A breach of which late readings told leads up to this one, with nothing heard in time since:
-    /// its onset is handed on.
+    /// Late readings in breach lead up to this one, with nothing heard in time since: what they say
+    /// of its beginning is handed on. A breach that was pending before them goes on if it does so
+    /// without them, or if all of them from the first on, which is `late_first`, go on with it.
     pub fn take_over(
         &mut self,
         rule: &LimitRule,
         interval: Option<Micros>,
-        late: &Self,
+        (late, late_first): (&Self, Option<Micros>),
         (at, said): (Micros, Said),
     ) {
         let (Said::Value(value), Some(late_at)) = (said, late.last_at) else { return };
@@ -221,14 +222,25 @@ impl Track {
             return;
         }
         self.levels.resize_with(rule.levels.len(), LevelTrack::default);
-        let mut is_taken = false;
-        for ((track, late), level) in self.levels.iter_mut().zip(&late.levels).zip(&rule.levels) {
-            let is_near = level.sustained.is_some_and(|it| at - late_at <= it.max_gap);
-            let leads_here = is_near && !level.is_spot(interval);
-            if leads_here && rule.is_beyond(value, level.limit) && late.breach_since.is_some() {
-                track.breach_since = late.breach_since;
-                is_taken = true;
+        let (mut is_taken, last_at) = (false, self.last_at);
+        for ((track, theirs), level) in self.levels.iter_mut().zip(&late.levels).zip(&rule.levels) {
+            let Some(sustained) = level.sustained.filter(|_| !level.is_spot(interval)) else {
+                continue;
+            };
+            let is_near = |from: Option<Micros>, until| {
+                from.is_some_and(|from| until - from <= sustained.max_gap)
+            };
+            let goes_on = is_near(last_at, at);
+            if track.is_active {
+                track.clear_since = track.clear_since.filter(|_| goes_on);
+                continue;
             }
+            let leads_here = is_near(Some(late_at), at) && rule.is_beyond(value, level.limit);
+            let since = if theirs.is_active { late.onset } else { theirs.breach_since };
+            let since = since.filter(|_| leads_here && theirs.breach_since.is_some());
+            let joins = since.is_some_and(|it| late_first == Some(it) && is_near(last_at, it));
+            track.breach_since = track.breach_since.filter(|_| goes_on || joins).or(since);
+            is_taken |= since.is_some();
         }
         if is_taken {
             // The gap is that of the late readings now.
