@@ -12,6 +12,7 @@
 //! where the service is put together, not here.
 
 mod auth;
+mod changes;
 mod grpc;
 mod period;
 mod reader;

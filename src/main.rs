@@ -12,9 +12,9 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use pulseward::cli::{Arguments, Command};
 use pulseward::config::{self, Config};
-use pulseward::service::{self, Service};
+use pulseward::service::{self, Hangups, Service};
 use pulseward::store::OnGap;
-use pulseward::telemetry::Metrics;
+use pulseward::telemetry::{LogLevelSwitch, Metrics};
 use pulseward::{
     audit_admin, enroll, erase, export, profile_admin, profile_file, rejected_admin, restore,
     telemetry,
@@ -26,9 +26,9 @@ const WRONG_CONFIGURATION: u8 = 2;
 
 fn main() -> ExitCode {
     let ended = match Arguments::parse().command {
-        Command::Serve { config, accept_gap } => {
+        Command::Serve { config: file, accept_gap } => {
             let on_gap = if accept_gap { OnGap::Accept } else { OnGap::Refuse };
-            with_config(&config, |config| serve(config, on_gap))
+            with_config(&file, |config| serve(config, &file, on_gap))
         }
         Command::Restore(options) => {
             with_config(&options.config, |config| restore(&options, &config))
@@ -200,28 +200,34 @@ fn restore(options: &restore::Options, config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn serve(config: Config, on_gap: OnGap) -> anyhow::Result<()> {
-    telemetry::install_log(&config.log)?;
+fn serve(config: Config, file: &Path, on_gap: OnGap) -> anyhow::Result<()> {
+    let log = telemetry::install_log(&config.log)?;
     let metrics = telemetry::install_metrics()?;
     let runtime = runtime()?;
-    let served = runtime.block_on(run(&config, on_gap, metrics));
+    let served = runtime.block_on(run(config, (file, log), on_gap, metrics));
     // Only a start that was cut short leaves something behind that still runs: it reads the
     // journal, and nobody waits for it.
     runtime.shutdown_background();
     served
 }
 
-async fn run(config: &Config, on_gap: OnGap, metrics: Metrics) -> anyhow::Result<()> {
+async fn run(
+    config: Config,
+    (file, log): (&Path, LogLevelSwitch),
+    on_gap: OnGap,
+    metrics: Metrics,
+) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let signal = service::stop_at_signal(stop.clone());
     tokio::pin!(signal);
-    // Listened for from the first: recovering from a long journal takes a while.
+    // Listened for from the first, as the others are: recovering from a long journal takes a while.
+    let source = service::Source { file: file.to_owned(), hangups: Hangups::listen()?, log };
     let service = tokio::select! {
         biased;
         signal = &mut signal => return Ok(signal?),
-        service = Service::build(config, on_gap, metrics) => service?,
+        service = Service::build(&config, on_gap, metrics) => service?,
     };
-    let service = service.run(stop);
+    let service = service.reloading(source, config).run(stop);
     tokio::pin!(service);
     tokio::select! {
         ended = &mut service => return Ok(ended?),

@@ -102,6 +102,8 @@ enum Completion {
     Nobody,
     Acknowledge(Acknowledgement),
     Answer(oneshot::Sender<Reply>),
+    /// What has no answer is only told to be done.
+    Confirm(oneshot::Sender<()>),
 }
 
 impl Work {
@@ -165,14 +167,30 @@ impl Handle {
         self.ask(Task::Answer(Box::new(query))).await
     }
 
+    /// Puts other bounds in force; returns once that is durable. They hold for what is received
+    /// after it.
+    ///
+    /// Not cancel safe: a dropped call's bounds may be in force all the same.
+    ///
+    /// # Errors
+    /// [`Closed`] if the service ends first. They may have been put in force.
+    pub async fn configure(&self, settings: Settings) -> Result<(), Closed> {
+        let (confirm, confirmed) = oneshot::channel();
+        let task = Task::Apply(Event::Settings(settings));
+        self.hand_in(task, Completion::Confirm(confirm)).await?;
+        confirmed.await.map_err(|_| Closed)
+    }
+
     async fn ask(&self, task: Task) -> Result<Reply, Closed> {
         let (answer, answered) = oneshot::channel();
-        let completion = Completion::Answer(answer);
+        self.hand_in(task, Completion::Answer(answer)).await?;
+        answered.await.map_err(|_| Closed)
+    }
+
+    async fn hand_in(&self, task: Task, completion: Completion) -> Result<(), Closed> {
         let work = Work { received_at: self.clock.now(), task, completion, admission: None };
         let commands = self.commands.upgrade().ok_or(Closed)?;
-        commands.send(work).await.map_err(|_| Closed)?;
-        drop(commands);
-        answered.await.map_err(|_| Closed)
+        commands.send(work).await.map_err(|_| Closed)
     }
 }
 

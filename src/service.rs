@@ -16,24 +16,32 @@ mod error;
 mod feeds;
 mod gaps;
 mod monitor;
+mod page;
+mod reload;
 mod settings;
 mod signals;
+mod stages;
+mod supervisor;
 mod tally;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::info;
 
 use self::certificates::Certificates;
 pub use self::error::Error;
 use self::feeds::{Desk, VerdictFeed};
 use self::monitor::Monitor;
+use self::page::{Facts, Page};
+use self::reload::Reloader;
+pub use self::reload::{Hangups, LIVE, Source};
 pub use self::settings::{check, for_restore, store_settings};
 pub use self::signals::stop_at_signal;
+use self::stages::Stages;
 use self::tally::Tally;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
@@ -64,6 +72,9 @@ pub struct Service {
     inbox: mpsc::Sender<Work>,
     monitor: Monitor,
     certificates: Certificates,
+    /// `None` where the configuration comes from nowhere to which it could be looked for again.
+    reloader: Option<Reloader>,
+    page: Page,
     /// Whether the service as a whole runs, or is stopping.
     part: Part,
     readiness: Readiness,
@@ -88,6 +99,7 @@ impl Service {
     /// # Errors
     /// [`Error`]: nothing runs then, and nothing has changed.
     pub async fn build(config: &Config, on_gap: OnGap, metrics: Metrics) -> Result<Self, Error> {
+        let began = Instant::now();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let stopping = CancellationToken::new();
         let readiness = Readiness::new();
@@ -106,6 +118,7 @@ impl Service {
             patients: recovered.state.monitoring().map(Arc::new).collect(),
         };
         let at = recovered.position;
+        let (patients, alerts_open) = (standing.patients.len(), standing.alerts.len());
         let backlog = Arc::new(Backlog::default());
         let (hub, watching) =
             Hub::new(&journal, at, standing, Arc::clone(&backlog), Arc::clone(&clock))?;
@@ -163,6 +176,13 @@ impl Service {
             metrics,
         )
         .await?;
+        let facts = Facts {
+            addresses: Addresses { grpc: grpc.local_addr(), http: http.local_addr() },
+            position: at,
+            journal_bytes: journal.disk_bytes()?,
+            patients,
+            alerts_open,
+        };
         Ok(Self {
             partition,
             session,
@@ -178,10 +198,21 @@ impl Service {
             inbox,
             monitor: monitor.of_broker(trouble),
             certificates,
+            reloader: None,
+            page: Page::new(config, &facts, began),
             part,
             readiness,
             stopping,
         })
+    }
+
+    /// The same, which reads its configuration again when it is asked to. `config` is what it was
+    /// built of.
+    #[must_use]
+    pub fn reloading(mut self, source: Source, config: Config) -> Self {
+        let partition = partition::handle(&self.inbox, Arc::new(SystemClock));
+        self.reloader = Some(Reloader::new(source, config, partition));
+        self
     }
 
     /// Where it listens.
@@ -213,35 +244,35 @@ impl Service {
         let http = tokio::spawn(http.run(http_stop.clone()));
         let monitor = tokio::spawn(monitor.run());
 
-        let mut stages = JoinSet::new();
+        let mut stages = Stages::default();
         let (token, calls) = (stopping.clone(), stopping.clone());
-        stages.spawn(async move { ("mqtt", session.run(token).await.map_err(Error::from)) });
-        stages.spawn(async move {
+        stages.spawn("mqtt", session.run(token));
+        stages.spawn("grpc", async move {
             let served = grpc.run(calls).await;
             // From here on no command is taken, also not from a caller who was left behind.
             drop(inbox);
-            ("grpc", served.map_err(Error::from))
+            served
         });
-        stages.spawn(async move { ("partition", partition.run().await.map_err(Error::from)) });
-        stages.spawn(async move { ("hub", hub.run().await.map_err(Error::from)) });
-        stages.spawn(async move { ("vitals hub", vitals.run().await.map_err(Error::from)) });
-        stages.spawn(async move { ("verdicts", verdicts.run().await.map_err(Error::from)) });
-        stages.spawn(async move { ("tally", tally.run().await.map_err(Error::from)) });
-        stages.spawn(async move { ("publisher", publisher.run().await.map_err(Error::from)) });
-        stages.spawn(async move { ("store", store.run().await.map_err(Error::from)) });
-        let token = stopping.clone();
-        stages.spawn(async move {
-            certificates.run(token).await;
-            ("certificates", Ok(()))
-        });
-        // It ends because the store does.
-        stages.spawn(async move {
-            maintenance.run().await;
-            (MAINTENANCE, Ok(()))
-        });
+        stages.spawn("partition", partition.run());
+        stages.spawn("hub", hub.run());
+        stages.spawn("vitals hub", vitals.run());
+        stages.spawn("verdicts", verdicts.run());
+        stages.spawn("tally", tally.run());
+        stages.spawn("publisher", publisher.run());
+        // Without it ingest, alarms and streams go on (V9). Its maintenance ends because it does.
+        stages.spawn_expendable("store", store.run());
+        stages.spawn_expendable("store maintenance", never_fails(maintenance.run()));
+        stages.spawn("certificates", never_fails(certificates.run(stopping.clone())));
+        if let Some(reloader) = self.reloader {
+            stages.spawn("reloader", never_fails(reloader.run(stopping.clone())));
+        }
+        let page = self.page.print(self.readiness.clone(), stopping.clone());
+        stages.spawn_expendable("start-up page", never_fails(page));
+        let told = supervisor::tell(self.readiness.clone(), stopping.clone());
+        stages.spawn_expendable("supervisor", never_fails(told));
 
         part.ready();
-        let outcome = supervise(stages, &stop, &stopping, &part).await;
+        let outcome = stages.supervise(&stop, &stopping, &part).await;
         http_stop.cancel();
         let served = http.await.unwrap_or(Ok(())).map_err(Error::from);
         // It ends because every stage that it watches has ended.
@@ -263,45 +294,8 @@ async fn recover(
     recovering.await.unwrap_or(Err(Error::Panicked { stage: "recovery" }))
 }
 
-/// The stage beside the store.
-const MAINTENANCE: &str = "store maintenance";
-
-type Stages = JoinSet<(&'static str, Result<(), Error>)>;
-
-/// Waits for every stage; tells the sources to stop at `stop`, or once a stage has ended.
-async fn supervise(
-    mut stages: Stages,
-    stop: &CancellationToken,
-    stopping: &CancellationToken,
-    part: &Part,
-) -> Result<(), Error> {
-    let mut outcome = Ok(());
-    loop {
-        let ended = tokio::select! {
-            ended = stages.join_next() => ended,
-            () = stop.cancelled(), if !stopping.is_cancelled() => {
-                info!("stopping: draining what was received");
-                part.not_ready("stopping");
-                stopping.cancel();
-                continue;
-            }
-        };
-        let Some(ended) = ended else {
-            info!("stopped");
-            return outcome;
-        };
-        let (stage, result) = ended.unwrap_or(("a stage", Err(Error::Panicked { stage: "a" })));
-        if let Err(error) = &result {
-            error!(stage, error = %error.chain(), "a stage has ended");
-        }
-        // The store's end takes nobody along but its maintenance; its readiness says so.
-        if !["store", MAINTENANCE].contains(&stage) && !stopping.is_cancelled() {
-            part.not_ready(format!("stopping, because {stage} has ended"));
-            stopping.cancel();
-        }
-        outcome = match (outcome, result) {
-            (Err(first), Err(cause)) if first.is_consequence() => Err(cause),
-            (outcome, result) => outcome.and(result),
-        };
-    }
+/// A stage that copes with whatever happens.
+async fn never_fails(stage: impl Future<Output = ()>) -> Result<(), Error> {
+    stage.await;
+    Ok(())
 }

@@ -4,9 +4,12 @@
 //! no patient or device is the label of a metric. Nothing is sent anywhere: the log is the process
 //! supervisor's to keep, and metrics are rendered when somebody asks [`crate::http`] for them.
 
+#[cfg(test)]
+pub(crate) mod captured;
 pub mod names;
 
 use std::io::IsTerminal as _;
+use std::sync::Arc;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing::Subscriber;
@@ -14,6 +17,7 @@ use tracing_log::{LogTracer, log};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::reload;
 
 use crate::config::{Log, LogFormat, LogLevel};
 
@@ -29,9 +33,30 @@ pub enum Error {
     /// This process takes the libraries' log already.
     #[error("can't take the log of libraries")]
     LibrariesLog(#[source] log::SetLoggerError),
+    /// The log is no longer there to be changed.
+    #[error("can't change the log's level")]
+    LogLevel(#[source] reload::Error),
     /// This process measures already.
     #[error("can't install the metrics")]
     Metrics(#[source] metrics_exporter_prometheus::BuildError),
+}
+
+/// The level of this process's log, which may change while it runs. Clones are the same.
+#[derive(Clone)]
+pub struct LogLevelSwitch {
+    set: Arc<SetFilter>,
+}
+
+type SetFilter = dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync;
+
+impl LogLevelSwitch {
+    /// Logs from this level on. `RUST_LOG` goes on overriding it, module by module.
+    ///
+    /// # Errors
+    /// When `RUST_LOG` is not understood, or the log is gone.
+    pub fn set(&self, level: LogLevel) -> Result<(), Error> {
+        (self.set)(filter(level)?).map_err(Error::LogLevel)
+    }
 }
 
 /// Installs the log of this process: lines on standard error, coloured on a terminal. `RUST_LOG`
@@ -40,15 +65,21 @@ pub enum Error {
 ///
 /// # Errors
 /// When `RUST_LOG` is not understood, or this process has a log already.
-pub fn install_log(settings: &Log) -> Result<(), Error> {
-    let filter = EnvFilter::builder()
-        .with_default_directive(level_filter(settings.level).into())
-        .from_env()
-        .map_err(Error::Directives)?;
+pub fn install_log(settings: &Log) -> Result<LogLevelSwitch, Error> {
+    let filter = filter(settings.level)?;
     let colours = std::io::stderr().is_terminal();
-    let subscriber = log_subscriber(settings.format, filter, colours, std::io::stderr);
+    let (subscriber, switch) = log_subscriber(settings.format, filter, colours, std::io::stderr);
     tracing::subscriber::set_global_default(subscriber).map_err(Error::Log)?;
-    LogTracer::builder().with_max_level(log::LevelFilter::Warn).init().map_err(Error::LibrariesLog)
+    let libraries = LogTracer::builder().with_max_level(log::LevelFilter::Warn).init();
+    libraries.map_err(Error::LibrariesLog)?;
+    Ok(switch)
+}
+
+fn filter(level: LogLevel) -> Result<EnvFilter, Error> {
+    EnvFilter::builder()
+        .with_default_directive(level_filter(level).into())
+        .from_env()
+        .map_err(Error::Directives)
 }
 
 fn log_subscriber<W>(
@@ -56,14 +87,24 @@ fn log_subscriber<W>(
     filter: EnvFilter,
     colours: bool,
     writer: W,
-) -> Box<dyn Subscriber + Send + Sync>
+) -> (Box<dyn Subscriber + Send + Sync>, LogLevelSwitch)
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     match format {
-        LogFormat::Text => Box::new(lines.with_ansi(colours).finish()),
-        LogFormat::Json => Box::new(lines.json().finish()),
+        LogFormat::Text => {
+            let lines = lines.with_ansi(colours).with_filter_reloading();
+            let handle = lines.reload_handle();
+            let set = Arc::new(move |filter| handle.reload(filter));
+            (Box::new(lines.finish()), LogLevelSwitch { set })
+        }
+        LogFormat::Json => {
+            let lines = lines.json().with_filter_reloading();
+            let handle = lines.reload_handle();
+            let set = Arc::new(move |filter| handle.reload(filter));
+            (Box::new(lines.finish()), LogLevelSwitch { set })
+        }
     }
 }
 
@@ -146,40 +187,14 @@ pub fn with_causes(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-    use std::sync::{Arc, Mutex};
-
+    use super::captured::Captured;
     use super::*;
-
-    /// Keeps the log for the test to read.
-    #[derive(Clone, Default)]
-    struct Kept(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Kept {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().expect("not poisoned").write(bytes)
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn logged(format: LogFormat, level: LogLevel, act: impl FnOnce()) -> String {
-        let kept = Kept::default();
-        let writer = kept.clone();
-        let filter = EnvFilter::default().add_directive(level_filter(level).into());
-        let subscriber = log_subscriber(format, filter, false, move || writer.clone());
-        tracing::subscriber::with_default(subscriber, act);
-        String::from_utf8(kept.0.lock().expect("not poisoned").clone()).expect("UTF-8")
-    }
 
     #[test]
     fn a_json_line_keeps_facts_as_fields() {
-        let line = logged(LogFormat::Json, LogLevel::Info, || {
-            tracing::info!(listener = "http", "listening");
-        });
-        let line: serde_json::Value = serde_json::from_str(&line).expect("one JSON object");
+        let log = Captured::begin(LogFormat::Json, LogLevel::Info);
+        tracing::info!(listener = "http", "listening");
+        let line: serde_json::Value = serde_json::from_str(&log.text()).expect("one JSON object");
         assert_eq!(line["level"], "INFO");
         assert_eq!(line["fields"]["message"], "listening");
         assert_eq!(line["fields"]["listener"], "http");
@@ -187,13 +202,29 @@ mod tests {
 
     #[test]
     fn a_text_line_is_for_people_and_the_level_is_heeded() {
-        let text = logged(LogFormat::Text, LogLevel::Warn, || {
-            tracing::warn!(part = "store", "away");
-            tracing::info!("not shown");
-        });
+        let log = Captured::begin(LogFormat::Text, LogLevel::Warn);
+        tracing::warn!(part = "store", "away");
+        tracing::info!("not shown");
+        let text = log.text();
         assert!(text.contains("WARN"), "{text}");
         assert!(text.contains("away part=\"store\""), "{text}");
         assert_eq!(text.lines().count(), 1);
+    }
+
+    #[test]
+    fn the_level_changes_while_lines_are_written() {
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let log = Captured::begin(format, LogLevel::Warn);
+            for (level, line) in
+                [(LogLevel::Debug, "shown"), (LogLevel::Info, "no"), (LogLevel::Debug, "again")]
+            {
+                log.switch.set(level).expect("the log is there");
+                tracing::debug!("{line}");
+            }
+            let lines = log.text();
+            assert!(lines.contains("shown") && lines.contains("again"), "{lines}");
+            assert_eq!(lines.lines().count(), 2, "{lines}");
+        }
     }
 
     #[test]

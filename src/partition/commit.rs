@@ -225,6 +225,7 @@ fn tell(told: Told) {
         (Completion::Acknowledge(acknowledgement), _) => acknowledgement.send(),
         // A caller who has gone away needs no answer.
         (Completion::Answer(answer), Some(reply)) => drop(answer.send(reply)),
+        (Completion::Confirm(confirm), _) => drop(confirm.send(())),
         (Completion::Answer(_) | Completion::Nobody, _) => {}
     }
 }

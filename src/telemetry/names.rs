@@ -9,6 +9,11 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 /// Gauge, always 1. Label `version`.
 pub const BUILD_INFO: &str = "pulseward_build_info";
 
+/// Counter. Label `outcome`.
+pub const CONFIG_RELOADS_TOTAL: &str = "pulseward_config_reloads_total";
+/// Gauge.
+pub const CONFIG_READ_TIMESTAMP_SECONDS: &str = "pulseward_config_read_timestamp_seconds";
+
 /// Counter. Label `qos`.
 pub const MQTT_MESSAGES_TOTAL: &str = "pulseward_mqtt_messages_total";
 /// Counter.

@@ -31,6 +31,7 @@ mod security;
 mod serve;
 mod status;
 mod store;
+mod supervised;
 mod support;
 mod support_claims;
 mod vitals;

@@ -24,6 +24,8 @@ pub(crate) enum Signal {
     Terminate,
     /// As ctrl-c does. Postgres: end now, in order.
     Interrupt,
+    /// Read the configuration again.
+    HangUp,
     /// End without a chance to do anything.
     Kill,
 }
@@ -59,6 +61,7 @@ impl Process {
         let name = match signal {
             Signal::Terminate => "TERM",
             Signal::Interrupt => "INT",
+            Signal::HangUp => "HUP",
             Signal::Kill => "KILL",
         };
         // The shell's own kill: a minimal system has no other.

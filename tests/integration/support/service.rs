@@ -107,6 +107,26 @@ impl Service {
         self.process.stop(Signal::Terminate)
     }
 
+    /// Rewrites its configuration, and asks it to read that again.
+    pub(crate) fn reload(&mut self, rewrite: impl FnOnce(String) -> String) {
+        let file = self.dir().join("pulseward.toml");
+        let text = std::fs::read_to_string(&file).expect("configuration read");
+        std::fs::write(&file, rewrite(text)).expect("configuration written");
+        self.process.signal(Signal::HangUp);
+    }
+
+    /// Waits for a line of this run's log with this message, behind the first `after`; its fields.
+    pub(crate) async fn logged(&self, message: &str, after: usize) -> Value {
+        wait_for(&format!("{message:?} in the log"), async || {
+            let log = self.log();
+            let lines = log[self.log_before..].lines().filter_map(|line| {
+                Some(serde_json::from_str::<Value>(line).ok()?["fields"].take())
+            });
+            lines.filter(|fields| fields["message"] == message).nth(after)
+        })
+        .await
+    }
+
     /// Ends it as a crash does: `kill -9`.
     pub(crate) fn kill9(&mut self) {
         self.process.stop(Signal::Kill);
