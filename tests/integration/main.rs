@@ -6,6 +6,7 @@
 
 mod audit;
 mod backup;
+mod clients;
 mod command_line;
 mod crash;
 mod cuts;
