@@ -12,6 +12,7 @@ mod crash;
 mod cuts;
 mod deployment;
 mod disk;
+mod documents;
 mod door;
 mod drain;
 mod enroll;
