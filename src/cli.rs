@@ -43,6 +43,8 @@ pub enum Command {
         /// The configuration.
         file: PathBuf,
     },
+    /// Show the live ward: alerts, vitals, and keys to answer; lines where there is no terminal.
+    Watch(crate::watch::Options),
     /// Enroll patients and their devices from a CSV file, over gRPC.
     Enroll(crate::enroll::Options),
     /// Check alarm profiles, show the default one, or put one in force.

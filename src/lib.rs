@@ -32,6 +32,7 @@
 //!   and the commands for them
 //! - [`rejected_admin`], [`restore`]: the commands for what was refused, and for what was lost
 //! - [`audit_admin`]: the command that verifies who did what
+//! - [`watch`]: the live ward in a terminal
 //! - [`export`], [`erase`]: the commands for what is held about a patient
 //! - [`config`], [`telemetry`], [`readiness`], [`tls`], [`cli`]: what surrounds them
 //! - [`service`]: the composition root, the only one who knows everyone
@@ -90,3 +91,4 @@ pub mod store;
 pub mod telemetry;
 pub mod tls;
 pub mod vitals;
+pub mod watch;

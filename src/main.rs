@@ -17,7 +17,7 @@ use pulseward::store::OnGap;
 use pulseward::telemetry::{LogLevelSwitch, Metrics};
 use pulseward::{
     audit_admin, enroll, erase, export, profile_admin, profile_file, rejected_admin, restore,
-    telemetry,
+    telemetry, watch,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "demo")]
         Command::Demo(options) => demo(options).map(|()| ExitCode::SUCCESS),
         Command::CheckConfig { file } => with_config(&file, print_config),
+        Command::Watch(options) => watch(&options),
         Command::Enroll(options) => enroll(&options),
         Command::Profile(task) => profile(&task),
         Command::Rejected(task) => rejected(&task),
@@ -79,6 +80,11 @@ fn answer(text: &str) -> anyhow::Result<()> {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("can't print"),
         _ => Ok(()),
     }
+}
+
+fn watch(options: &watch::Options) -> anyhow::Result<ExitCode> {
+    runtime()?.block_on(watch::run(options, std::future::pending()))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn enroll(options: &enroll::Options) -> anyhow::Result<ExitCode> {

@@ -25,18 +25,51 @@ pub(crate) async fn until_answered<A>(
 }
 
 async fn with_pauses<A>(
-    mut pause: Duration,
+    pause: Duration,
     mut ask: impl AsyncFnMut(String) -> Result<A, Status>,
 ) -> Result<A, Status> {
-    let request_id = Uuid::new_v4().to_string();
-    for _ in 1..ATTEMPTS_MAX {
-        match ask(request_id.clone()).await {
-            Err(status) if is_lost(&status) => tokio::time::sleep(pause).await,
+    let mut attempts = Attempts::with_pauses(pause);
+    loop {
+        match ask(attempts.request_id()).await {
+            Err(status) if attempts.is_another_due(&status).await => {}
             answer => return answer,
         }
-        pause *= 2;
     }
-    ask(request_id).await
+}
+
+/// The attempts at one change, for who can't leave them to [`until_answered`].
+#[derive(Debug)]
+pub(crate) struct Attempts {
+    request_id: String,
+    left: u32,
+    pause: Duration,
+}
+
+impl Attempts {
+    pub(crate) fn new() -> Self {
+        Self::with_pauses(PAUSE)
+    }
+
+    fn with_pauses(pause: Duration) -> Self {
+        Self { request_id: Uuid::new_v4().to_string(), left: ATTEMPTS_MAX - 1, pause }
+    }
+
+    /// What all attempts carry.
+    pub(crate) fn request_id(&self) -> String {
+        self.request_id.clone()
+    }
+
+    /// Whether the change is to be asked for again, after this status; when it is time to. Cancel
+    /// safe: a wait that was given up counts as an attempt.
+    pub(crate) async fn is_another_due(&mut self, status: &Status) -> bool {
+        if self.left == 0 || !is_lost(status) {
+            return false;
+        }
+        self.left -= 1;
+        tokio::time::sleep(self.pause).await;
+        self.pause *= 2;
+        true
+    }
 }
 
 /// Whether nobody answered: the change may have been made or not.
