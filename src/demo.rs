@@ -9,10 +9,14 @@
 //! is stored (by SQL), which alerts were due (by the simulator's oracle) and which came out of
 //! the stream (by a gRPC watcher). It fails if these differ. It is no benchmark: the broker is
 //! the demo's only.
+//!
+//! On a terminal it shows the ward as `pulseward watch` does, over the same gRPC, until somebody
+//! leaves; elsewhere it prints a line for each thing that happens.
 
 mod broker;
 mod view;
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,6 +28,7 @@ use pulseward_sim::watch::{self, SeenAlerts};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use self::view::View;
 use crate::config::{Config, LogLevel};
 use crate::service::Service;
 use crate::store::OnGap;
@@ -35,7 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const SITE: &str = "demo";
 
 /// What kind of demo.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct Options {
     /// How long the ward is measured; until ctrl-c if not given.
     #[arg(long = "for", value_name = "SPAN", value_parser = span)]
@@ -46,6 +51,12 @@ pub struct Options {
     /// Tells one simulated ward from another.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Keep database and journal in this directory, which is made and must not be there.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub keep: Option<PathBuf>,
+    /// Lines, one for each thing that happens, also on a terminal.
+    #[arg(long)]
+    pub plain: bool,
 }
 
 fn span(text: &str) -> Result<Duration, crate::config::InvalidPeriod> {
@@ -73,18 +84,20 @@ struct Summary {
 /// If anything could not be started, or if what was stored or raised is not what was sent or due.
 #[expect(clippy::print_stdout, reason = "the summary is what was asked for")]
 pub async fn run(options: Options) -> anyhow::Result<()> {
-    let home = tempfile::Builder::new().prefix("pulseward-demo-").tempdir()?;
+    let home = Home::make(options.keep.as_deref())?;
     let store = home.path().join("readings.sqlite");
     let broker = broker::Embedded::start().await?;
     let mut config = config(home.path(), &store, broker.url())?;
     config.log.level = LogLevel::Warn;
-    telemetry::install_log(&config.log)?;
+    let view = View::of(&options);
+    let log = view.install_log(&config.log, home.path())?;
     let service = House::start(&config, telemetry::install_metrics()?).await?;
 
-    let outcome = measure(&options, broker.url(), &service.grpc_url(), &store).await;
+    let outcome = measure(&options, view, broker.url(), &service.grpc_url(), &store).await;
     // Stopped in any case, so that the error of the demo and not that of a torn-down ward is seen.
     let stopped = service.stop().await;
     broker.stop().await?;
+    log.show();
     let (summary, score) = outcome?;
     stopped?;
     view::differences(&score);
@@ -96,6 +109,31 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         bail!("the alerts raised are not those that were due");
     }
     Ok(())
+}
+
+/// Where everything is kept: in a directory that goes with the demo, or one that stays.
+enum Home {
+    Passing(tempfile::TempDir),
+    Kept(PathBuf),
+}
+
+impl Home {
+    fn make(kept: Option<&Path>) -> anyhow::Result<Self> {
+        let Some(kept) = kept else {
+            let passing = tempfile::Builder::new().prefix("pulseward-demo-").tempdir()?;
+            return Ok(Self::Passing(passing));
+        };
+        let made = std::fs::DirBuilder::new().mode(0o700).create(kept);
+        made.with_context(|| format!("making {} for --keep", kept.display()))?;
+        Ok(Self::Kept(kept.to_owned()))
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Passing(directory) => directory.path(),
+            Self::Kept(directory) => directory,
+        }
+    }
 }
 
 /// The demo's configuration: all defaults, but private places.
@@ -146,6 +184,7 @@ impl House {
 /// Lets the ward be measured, and holds what came of it against what was due.
 async fn measure(
     options: &Options,
+    view: View,
     broker: &str,
     grpc: &str,
     store: &Path,
@@ -166,19 +205,31 @@ async fn measure(
     if !seen.until_live(PATIENCE).await {
         bail!("the alert stream did not become live");
     }
-    let viewing = tokio::spawn(view::show(seen.clone(), stop.clone()));
+    let left = CancellationToken::new();
+    let showing = view.show(grpc.to_owned(), seen.clone(), stop.clone());
+    let leaving = left.clone().drop_guard();
+    let viewing = tokio::spawn(async move {
+        let shown = showing.await;
+        drop(leaving);
+        shown
+    });
 
     let address: Broker = broker.parse().map_err(anyhow::Error::msg)?;
-    let report = ward.run(address, until(options.duration)).await.context("the ward")?;
-    let settled = settle(&report, &mut seen, store).await;
+    let report = ward.run(address, until(options.duration, left)).await.context("the ward");
+    let settled = match &report {
+        Ok(report) => settle(report, &mut seen, store).await.map(Some),
+        Err(_) => Ok(None),
+    };
     stop.cancel();
+    // The terminal is put back before anything else is said.
+    viewing.await??;
     watching.await?.context("watching alerts")?;
-    viewing.await?;
-    settled
+    report?;
+    Ok(settled?.expect("a ward that ran was settled"))
 }
 
-/// When to stop measuring.
-async fn until(duration: Option<Duration>) {
+/// When to stop measuring: after that time, at ctrl-c, or when whoever looked on has left.
+async fn until(duration: Option<Duration>, left: CancellationToken) {
     let timer = async {
         match duration {
             Some(duration) => tokio::time::sleep(duration).await,
@@ -187,6 +238,7 @@ async fn until(duration: Option<Duration>) {
     };
     tokio::select! {
         () = timer => {}
+        () = left.cancelled() => {}
         // Without a handler ctrl-c would end the process before its summary.
         _ = tokio::signal::ctrl_c() => {}
     }

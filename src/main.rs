@@ -1,8 +1,8 @@
 //! The program: arguments → configuration → telemetry → run.
 //!
 //! Exit codes: 0 done, 1 the service could not start or broke down, a profile or a sheet is wrong or
-//! was refused, also in part, not every message went through again, or the audit chain is broken or
-//! can't be read, 2 the arguments or the configuration are wrong.
+//! was refused, also in part, not every message went through again, the audit chain is broken or can't
+//! be read, or there is no service to watch, 2 the arguments or the configuration are wrong.
 
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};

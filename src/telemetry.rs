@@ -66,9 +66,27 @@ impl LogLevelSwitch {
 /// # Errors
 /// When `RUST_LOG` is not understood, or this process has a log already.
 pub fn install_log(settings: &Log) -> Result<LogLevelSwitch, Error> {
+    install(settings, std::io::stderr().is_terminal(), std::io::stderr)
+}
+
+/// [`install_log`], but into a file: for who draws on the terminal.
+///
+/// # Errors
+/// As [`install_log`].
+#[cfg(feature = "demo")]
+pub(crate) fn install_log_into(
+    settings: &Log,
+    file: std::fs::File,
+) -> Result<LogLevelSwitch, Error> {
+    install(settings, false, Arc::new(file))
+}
+
+fn install<W>(settings: &Log, colours: bool, writer: W) -> Result<LogLevelSwitch, Error>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
     let filter = filter(settings.level)?;
-    let colours = std::io::stderr().is_terminal();
-    let (subscriber, switch) = log_subscriber(settings.format, filter, colours, std::io::stderr);
+    let (subscriber, switch) = log_subscriber(settings.format, filter, colours, writer);
     tracing::subscriber::set_global_default(subscriber).map_err(Error::Log)?;
     let libraries = LogTracer::builder().with_max_level(log::LevelFilter::Warn).init();
     libraries.map_err(Error::LibrariesLog)?;

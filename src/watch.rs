@@ -29,6 +29,7 @@ use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use clap::Args;
+use futures_util::FutureExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -187,9 +188,9 @@ impl Ends {
         let mut tasks = JoinSet::new();
         tasks.spawn(follow::Alerts::new(service.clone(), scope.clone(), telling.clone()).run());
         let vitals = follow::vitals(service.clone(), scope, named, telling.clone());
-        tasks.spawn(async { Ok(vitals.await) });
+        tasks.spawn(vitals.map(Ok));
         let work = work::run(service, asked, telling);
-        tasks.spawn(async { Ok(work.await) });
+        tasks.spawn(work.map(Ok));
         Self { news, asks, sites, tasks }
     }
 
@@ -228,5 +229,7 @@ impl Ends {
     }
 }
 
+#[cfg(test)]
+mod fake;
 #[cfg(test)]
 mod tests;

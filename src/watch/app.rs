@@ -264,7 +264,7 @@ impl App {
     /// The alert that keys are about now: that of the open page, else the chosen one.
     fn subject(&self) -> Option<v1::Alert> {
         match self.page_subject() {
-            Some(Subject::Alert(id)) => self.ward.alert_as_it_is(id).cloned(),
+            Some(Subject::Alert(id)) => self.ward.alert(id).cloned(),
             Some(_) => None,
             None => {
                 let rows = rows(&self.ward);

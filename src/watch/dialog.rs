@@ -57,7 +57,8 @@ impl Task {
     }
 
     fn fields(self) -> Vec<Field> {
-        let field = |label, text: &str, bytes_max| Field { label, text: text.to_owned(), bytes_max };
+        let field =
+            |label, text: &str, bytes_max| Field { label, text: text.to_owned(), bytes_max };
         match self {
             Self::Acknowledge => vec![field("note, if any", "", REASON_BYTES_MAX)],
             Self::Pause => {
@@ -178,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_length_is_a_span_or_minutes_up_to_a_day() {
-        let minutes = |minutes| Ok(Duration::from_secs(60 * minutes));
+        let minutes = |minutes: u64| Ok(Duration::from_secs(60 * minutes));
         assert_eq!((length("10"), length("90s")), (minutes(10), Ok(Duration::from_secs(90))));
         assert_eq!(length("24h"), minutes(24 * 60));
         assert!(length("25h").is_err() && length("0").is_err() && length("soon").is_err());

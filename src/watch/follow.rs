@@ -108,9 +108,12 @@ impl Alerts {
 
     /// One stream, until it is cut.
     async fn stream(&mut self) -> Result<Infallible, Cut> {
-        let connection = self.service.connect(OPEN_TIMEOUT).await?;
-        let answer = AlertServiceClient::new(connection).watch_alerts(self.request()).await?;
-        let mut stream = answer.into_inner();
+        let opened = async {
+            let connection = self.service.connect(OPEN_TIMEOUT).await?;
+            let mut client = AlertServiceClient::new(connection);
+            Ok(client.watch_alerts(self.request()).await?.into_inner())
+        };
+        let mut stream = in_time(opened).await?;
         tell(&self.news, News::Opened).await;
         // A cursor within a snapshot would leave out the rest of it.
         let mut is_resumable = !self.cursor.is_empty();
@@ -223,9 +226,11 @@ async fn stream_vitals(
 ) -> Cut {
     let Some(request) = request else { return std::future::pending().await };
     let streamed: Result<Infallible, Cut> = async {
-        let connection = service.connect(OPEN_TIMEOUT).await?;
-        let answer = VitalsServiceClient::new(connection).watch_vitals(request).await?;
-        let mut stream = answer.into_inner();
+        let opened = async {
+            let connection = service.connect(OPEN_TIMEOUT).await?;
+            Ok(VitalsServiceClient::new(connection).watch_vitals(request).await?.into_inner())
+        };
+        let mut stream = in_time(opened).await?;
         loop {
             let Some(message) = next(&mut stream).await?.message else { continue };
             *backoff = BACKOFF.0;
@@ -236,6 +241,14 @@ async fn stream_vitals(
     match streamed {
         Ok(never) => match never {},
         Err(cut) => cut,
+    }
+}
+
+/// What was opened; a network that swallows everything would let it be waited for without end.
+async fn in_time<S>(opened: impl Future<Output = Result<S, Cut>>) -> Result<S, Cut> {
+    match timeout(OPEN_TIMEOUT, opened).await {
+        Ok(opened) => opened,
+        Err(_) => Err(Status::unavailable("the service does not answer").into()),
     }
 }
 
@@ -254,3 +267,6 @@ fn why(cut: &Cut) -> String {
         Cut::Connect(error) => with_causes(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -109,9 +109,9 @@ fn standing(alert: &v1::Alert) -> Vec<String> {
         lines.push(format!("limit {limit} {unit} on {vital}").trim_end().to_owned());
     }
     let times = [("onset", alert.onset_at), ("raised", alert.raised_at), ("ended", alert.ended_at)];
-    let times = times.into_iter().filter_map(|(name, at)| {
-        words::timestamp(at).map(|at| format!("{name} {at}"))
-    });
+    let times = times
+        .into_iter()
+        .filter_map(|(name, at)| words::timestamp(at).map(|at| format!("{name} {at}")));
     lines.push(times.collect::<Vec<_>>().join(", "));
     lines.extend(score(alert));
     if !alert.assignee.is_empty() {

@@ -47,13 +47,13 @@ pub(super) async fn run(
 struct Printer<W> {
     out: W,
     ward: Ward,
-    /// Whether the last thing said is that it is live; nothing was said at first.
-    said: Option<bool>,
+    /// Whether the last thing said is that it is live. At first nobody thinks so.
+    is_said_live: bool,
 }
 
 impl<W: Write> Printer<W> {
     fn new(out: W) -> Self {
-        Self { out, ward: Ward::new(Instant::now()), said: None }
+        Self { out, ward: Ward::new(Instant::now()), is_said_live: false }
     }
 
     fn take(&mut self, news: News, now: Instant, time: Timestamp) -> io::Result<()> {
@@ -75,15 +75,15 @@ impl<W: Write> Printer<W> {
     /// Says whether it is live, where that has changed.
     fn look(&mut self, now: Instant, time: Timestamp) -> io::Result<()> {
         match self.ward.liveness.verdict(now) {
-            Verdict::Live if self.said != Some(true) => {
+            Verdict::Live if !self.is_said_live => {
                 writeln!(self.out, "{time} live")?;
-                self.said = Some(true);
+                self.is_said_live = true;
             }
-            Verdict::NotLive { since, why } if self.said != Some(false) => {
+            Verdict::NotLive { since, why } if self.is_said_live => {
                 let silent = now.saturating_duration_since(since).as_secs();
                 let why = value(&why);
                 writeln!(self.out, "{time} NOT-LIVE silent_seconds={silent} reason={why}")?;
-                self.said = Some(false);
+                self.is_said_live = false;
             }
             _ => {}
         }
@@ -186,7 +186,6 @@ mod tests {
             [
                 "2026-01-31T08:15:00Z monitoring patient=p-1 site=north state=monitored".to_owned(),
                 format!("2026-01-31T08:15:00Z open priority=LOW {alert}"),
-                "2026-01-31T08:15:00Z NOT-LIVE silent_seconds=0 reason=connecting".to_owned(),
                 "2026-01-31T08:15:00Z live".to_owned(),
                 format!("2026-01-31T08:15:00Z escalate priority=HIGH {alert}"),
             ]

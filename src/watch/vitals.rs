@@ -179,7 +179,13 @@ mod tests {
 
     #[test]
     fn only_so_many_values_are_kept() {
-        let trace = quantities(&vec![1.0; TRACE_LENGTH + 5].iter().zip(0..).map(|(it, n)| it + f64::from(n)).collect::<Vec<_>>());
+        let trace = quantities(
+            &vec![1.0; TRACE_LENGTH + 5]
+                .iter()
+                .zip(0..)
+                .map(|(it, n)| it + f64::from(n))
+                .collect::<Vec<_>>(),
+        );
         assert_eq!(trace.quantities.len(), TRACE_LENGTH);
     }
 }

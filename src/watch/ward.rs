@@ -76,14 +76,14 @@ impl Ward {
                 Change::Other
             }
             Some(alerts::event::Change::Alert(event)) => match event.alert {
-                Some(alert) => self.alert(alert),
+                Some(alert) => self.overwrite(alert),
                 None => Change::Other,
             },
             None => Change::Other,
         }
     }
 
-    fn alert(&mut self, alert: v1::Alert) -> Change {
+    fn overwrite(&mut self, alert: v1::Alert) -> Change {
         let id = alert.alert_id.clone();
         if alert.closed {
             self.open.remove(&id);
@@ -124,17 +124,13 @@ impl Ward {
         self.patients.values()
     }
 
-    pub(super) fn patient(&self, id: &str) -> Option<&v1::PatientMonitoring> {
-        self.patients.get(id)
-    }
-
     /// Alerts that are not over.
     pub(super) fn open(&self) -> impl Iterator<Item = &v1::Alert> {
         self.open.values()
     }
 
     /// The alert, while it is not over.
-    pub(super) fn alert_as_it_is(&self, id: &str) -> Option<&v1::Alert> {
+    pub(super) fn alert(&self, id: &str) -> Option<&v1::Alert> {
         self.open.get(id)
     }
 

@@ -93,10 +93,8 @@ pub(super) async fn run(
 ) {
     while let Some(ask) = asked.recv().await {
         let answer = answer(&service, ask).await;
-        if news.send(News::Answer(answer)).await.is_err() {
-            // The screen is closed; what was asked for by then is still done.
-            continue;
-        }
+        // Once the screen is closed nobody hears the answer; what was asked for is done all the same.
+        let _unheard = news.send(News::Answer(answer)).await;
     }
 }
 
@@ -188,7 +186,9 @@ impl Refusal {
             }
             ("ALERT_ACKNOWLEDGED", None) => "It was acknowledged by somebody before.".to_owned(),
             ("ALERT_ENDED", _) => "It is over.".to_owned(),
-            ("ALERT_ACTIVE", _) => "Its condition still holds: there is nothing to reset yet.".to_owned(),
+            ("ALERT_ACTIVE", _) => {
+                "Its condition still holds: there is nothing to reset yet.".to_owned()
+            }
             ("", _) => format!("No answer ({}): it may have been done or not.", self.message),
             _ => format!("{}.", self.message),
         }
@@ -197,13 +197,17 @@ impl Refusal {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use tonic::Code;
     use tonic_types::ErrorDetails;
 
     use super::*;
+    use crate::watch::fake::Fake;
 
     fn refusal(reason: &str, metadata: &[(&str, &str)]) -> Refusal {
-        let metadata: Vec<_> = metadata.iter().map(|(key, value)| (*key, *value)).collect();
+        let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        let metadata: HashMap<String, String> = metadata.iter().map(owned).collect();
         let details = ErrorDetails::with_error_info(reason, "pulseward", metadata);
         Refusal::of(&Status::with_error_details(Code::FailedPrecondition, "no", details))
     }
@@ -215,6 +219,37 @@ mod tests {
         let told = [("by", "dr-weber"), ("at", "2026-01-31T08:15:00.5Z")];
         let words = refusal("ALERT_ACKNOWLEDGED", &told).words();
         assert_eq!(words, "It was acknowledged by dr-weber at 08:15:00Z before.");
+    }
+
+    async fn asked(what: What, answers: Vec<Result<v1::Alert, Status>>) -> (Answer, Fake) {
+        let fake = Fake::default();
+        fake.state().answers = answers.into();
+        let seen = v1::Alert { etag: "7".to_owned(), ..v1::Alert::default() };
+        let change = Change { seen: Box::new(seen), what };
+        let service = Service::at(fake.serve().await);
+        (answer(&service, Ask::Change(change)).await, fake)
+    }
+
+    #[tokio::test]
+    async fn what_was_seen_is_acknowledged_and_a_lost_answer_asked_for_under_the_same_id() {
+        let what = What::Acknowledge { note: "seen".to_owned() };
+        let lost = Err(Status::unavailable("the service stops"));
+        let (answer, fake) = asked(what, vec![lost, Ok(v1::Alert::default())]).await;
+        assert!(matches!(answer, Answer::Done(_)), "{answer:?}");
+        let asked = fake.state().acknowledged.clone();
+        assert_eq!((asked.len(), asked[0].etag.as_str(), asked[0].note.as_str()), (2, "7", "seen"));
+        assert_eq!(asked[0].request_id, asked[1].request_id);
+    }
+
+    #[tokio::test]
+    async fn an_escalation_is_never_acknowledged_unseen_and_not_tried_again() {
+        let details = ErrorDetails::with_error_info("ALERT_ESCALATED", "pulseward", []);
+        let status = Status::with_error_details(Code::FailedPrecondition, "no", details);
+        let what = What::Acknowledge { note: String::new() };
+        let (answer, fake) = asked(what, vec![Err(status)]).await;
+        let Answer::Refused(_, refusal) = answer else { panic!("{answer:?}") };
+        assert_eq!(refusal.reason, "ALERT_ESCALATED");
+        assert_eq!(fake.state().acknowledged.len(), 1);
     }
 
     #[test]

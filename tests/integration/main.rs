@@ -37,3 +37,6 @@ mod supervised;
 mod support;
 mod support_claims;
 mod vitals;
+mod watch;
+#[cfg(feature = "demo")]
+mod watch_screen;

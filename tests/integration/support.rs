@@ -19,6 +19,8 @@ pub(crate) mod recording;
 pub(crate) mod service;
 pub(crate) mod small_disk;
 pub(crate) mod sql;
+#[cfg(feature = "demo")]
+pub(crate) mod terminal;
 pub(crate) mod tokens;
 pub(crate) mod wait;
 pub(crate) mod watcher;

@@ -19,12 +19,7 @@ const VITAL_WIDTH: usize = 18;
 /// Everything on a vital's line before its bars.
 const BEFORE_SPARKLINE: u16 = 56;
 
-pub(super) fn lines(
-    app: &App,
-    row: &Row<'_>,
-    width: u16,
-    moment: Moment,
-) -> Vec<Line<'static>> {
+pub(super) fn lines(app: &App, row: &Row<'_>, width: u16, moment: Moment) -> Vec<Line<'static>> {
     let mut lines = vec![title(row, width, moment)];
     lines.extend(alerts(app, row, moment));
     if let Place::Patient(patient) = &row.place {
@@ -52,9 +47,8 @@ fn alerts(app: &App, row: &Row<'_>, moment: Moment) -> Vec<Line<'static>> {
     let at = row.alerts.iter().position(|it| Some(it.alert_id.as_str()) == chosen).unwrap_or(0);
     let from = (at + 1).saturating_sub(ALERTS_SHOWN);
     let shown = row.alerts.iter().skip(from).take(ALERTS_SHOWN);
-    let mut lines: Vec<_> = shown
-        .map(|it| alert(it, Some(it.alert_id.as_str()) == chosen, moment))
-        .collect();
+    let mut lines: Vec<_> =
+        shown.map(|it| alert(it, Some(it.alert_id.as_str()) == chosen, moment)).collect();
     let hidden = row.alerts.len().saturating_sub(ALERTS_SHOWN);
     if hidden > 0 {
         lines.push(Line::raw(format!("    and {hidden} more: Tab")));
@@ -93,13 +87,7 @@ fn limit(alert: &v1::Alert) -> Option<String> {
     Some(format!("limit {limit} {}", words::unit(&alert.unit)).trim_end().to_owned())
 }
 
-fn vital(
-    row: &Row<'_>,
-    vital: Vital,
-    trace: &Trace,
-    width: u16,
-    moment: Moment,
-) -> Line<'static> {
+fn vital(row: &Row<'_>, vital: Vital, trace: &Trace, width: u16, moment: Moment) -> Line<'static> {
     let alert = row.alerts.iter().find(|it| it.vital == i32::from(vital.number()));
     let limit = alert.and_then(|it| limit(it)).unwrap_or_default();
     let name = fit(&vital.name().replace('_', " "), VITAL_WIDTH);

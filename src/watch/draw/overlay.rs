@@ -72,7 +72,7 @@ fn refused_lines(
     refusal: &Refusal,
     moment: Moment,
 ) -> Vec<Line<'static>> {
-    let now = app.ward.alert_as_it_is(&change.seen.alert_id);
+    let now = app.ward.alert(&change.seen.alert_id);
     vec![
         Line::raw(words::subject(&change.seen)),
         Line::styled(refusal.words(), Modifier::BOLD),
@@ -86,7 +86,7 @@ fn refused_lines(
 
 /// That somebody is about to answer what is no longer so.
 fn change_since(app: &App, seen: &v1::Alert, moment: Moment) -> Option<Line<'static>> {
-    let now = app.ward.alert_as_it_is(&seen.alert_id);
+    let now = app.ward.alert(&seen.alert_id);
     let is_same = now.is_some_and(|it| {
         (it.priority(), it.condition(), it.signal())
             == (seen.priority(), seen.condition(), seen.signal())
