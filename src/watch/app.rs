@@ -10,7 +10,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use super::News;
 use super::dialog::{Dialog, Task};
 use super::pages::{self, Page, Subject};
-use super::rows::{Place, Row, rows};
+use super::rows::{Place, Row, has_row, rows};
 use super::ward::{Change, Ward};
 use super::words;
 use super::work::{self, Answer, Ask, Refusal};
@@ -107,10 +107,8 @@ impl App {
 
     /// Somebody is always chosen; once chosen, they stay so while they are there.
     fn keep_chosen(&mut self) {
-        let rows = rows(&self.ward);
-        if self.chosen(&rows).is_none() {
-            let first = rows.first().map(|row| row.place.clone());
-            self.chosen = first;
+        if !self.chosen.as_ref().is_some_and(|place| has_row(&self.ward, place)) {
+            self.chosen = rows(&self.ward).first().map(|row| row.place.clone());
         }
     }
 
@@ -178,6 +176,10 @@ impl App {
     pub(super) fn key(&mut self, key: KeyEvent) -> Option<Intent> {
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             return (key.code == KeyCode::Char('c')).then_some(Intent::Leave);
+        }
+        // A terminal tells a key that follows Esc in haste as one: nobody has meant it so.
+        if key.modifiers.contains(KeyModifiers::ALT) {
+            return None;
         }
         match self.over.take() {
             Some(Over::Dialog(dialog)) => self.key_in_dialog(dialog, key.code),

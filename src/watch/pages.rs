@@ -5,6 +5,7 @@
 use super::words;
 use crate::proto::v1;
 use crate::proto::v1::ProfileOwner;
+use crate::vitals::Vital;
 
 /// What a page is about, to be asked for anew.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,11 +45,10 @@ pub(super) const KEYS: &[(&str, &str)] = &[
 ];
 
 const LEGEND: &[&str] = &[
-    "!!! HIGH  immediate response    !! MEDIUM  prompt response    ! LOW  awareness",
-    "ON  signals    acknowledged    paused  until a time    latched  over, to be reset",
-    "(76)  a value older than a minute    76?  a doubted one    --  the sensor gave none",
-    "",
-    "NOT LIVE means: what you see was so, and may be so no longer. Look at the patient.",
+    "!!! HIGH: immediate response   !! MEDIUM: prompt response   ! LOW: awareness",
+    "latched: over, waits to be reset   -- no value   . never measured",
+    "(76) older than a minute   76? doubted by the device or the service",
+    "NOT LIVE: what you see was so, and may be so no longer. Look at the patient.",
 ];
 
 impl Page {
@@ -108,11 +108,12 @@ fn standing(alert: &v1::Alert) -> Vec<String> {
         let (vital, unit) = (words::vital(alert.vital), words::unit(&alert.unit));
         lines.push(format!("limit {limit} {unit} on {vital}").trim_end().to_owned());
     }
-    let times = [("onset", alert.onset_at), ("raised", alert.raised_at), ("ended", alert.ended_at)];
-    let times = times
-        .into_iter()
-        .filter_map(|(name, at)| words::timestamp(at).map(|at| format!("{name} {at}")));
-    lines.push(times.collect::<Vec<_>>().join(", "));
+    for (name, at) in
+        [("onset", alert.onset_at), ("raised", alert.raised_at), ("ended", alert.ended_at)]
+    {
+        let at = words::timestamp(at).map(words::date_and_time);
+        lines.extend(at.map(|at| format!("{name:<6} {at}")));
+    }
     lines.extend(score(alert));
     if !alert.assignee.is_empty() {
         lines.push(format!("taken care of by {}", alert.assignee));
@@ -133,7 +134,7 @@ fn score(alert: &v1::Alert) -> Option<String> {
 }
 
 fn event(event: &v1::AlertEvent) -> Vec<String> {
-    let at = words::timestamp(event.determined_at).map(words::time_of_day).unwrap_or_default();
+    let at = words::timestamp(event.determined_at).map(words::date_and_time).unwrap_or_default();
     let priority = event.alert.as_ref().map(|it| words::priority(it.priority())).unwrap_or("");
     let mut line = format!("  {at} {:<13} {priority:<6}", words::phase(event.phase()));
     let by = match event.actor.as_str() {
@@ -152,15 +153,16 @@ fn event(event: &v1::AlertEvent) -> Vec<String> {
 
 fn deciding(reading: &v1::DecidingReading) -> String {
     let vital = words::vital(reading.vital);
+    let unit = Vital::from_number(reading.vital).map_or("", |vital| vital.unit().ucum());
     match reading.quantity {
-        Some(quantity) => format!("{vital} {quantity}"),
+        Some(quantity) => format!("{vital} {quantity} {}", words::unit(unit)).trim_end().to_owned(),
         None => format!("{vital} {}", words::consciousness(reading.consciousness)),
     }
 }
 
 fn reading(reading: &v1::StoredReading) -> String {
     use v1::stored_reading::Value;
-    let at = words::timestamp(reading.measured_at).map(words::time_of_day).unwrap_or_default();
+    let at = words::timestamp(reading.measured_at).map(words::date_and_time).unwrap_or_default();
     let value = match reading.value {
         Some(Value::Quantity(quantity)) => format!("{quantity} {}", words::unit(&reading.unit)),
         Some(Value::Consciousness(level)) => words::consciousness(level).to_owned(),
@@ -209,4 +211,99 @@ fn missing(told: &v1::GetAlertResponse) -> Option<String> {
         .collect();
     let said = format!("NOT ALL IS TOLD: missing, in whole or in part: {}", parts.join(", "));
     (!parts.is_empty()).then_some(said)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::tests::alert;
+
+    fn at(seconds: i64) -> Option<prost_types::Timestamp> {
+        Some(prost_types::Timestamp { seconds, nanos: 0 })
+    }
+
+    fn told() -> v1::GetAlertResponse {
+        let spo2 = i32::from(Vital::Spo2.number());
+        let deciding = v1::DecidingReading {
+            vital: spo2,
+            quantity: Some(84.0),
+            ..v1::DecidingReading::default()
+        };
+        let start = v1::AlertEvent {
+            phase: v1::AlertPhase::Start.into(),
+            determined_at: at(1_769_847_300),
+            alert: Some(alert("1", "p-1", v1::Priority::High)),
+            readings: vec![deciding],
+            ..v1::AlertEvent::default()
+        };
+        let acknowledge = v1::AlertEvent {
+            phase: v1::AlertPhase::Acknowledge.into(),
+            cause: v1::AlertCause::Request.into(),
+            readings: Vec::new(),
+            actor: "dr-weber".to_owned(),
+            note: "at the bedside".to_owned(),
+            ..start.clone()
+        };
+        let profile = crate::profile_file::adult();
+        v1::GetAlertResponse {
+            alert: Some(v1::Alert {
+                limit: Some(90.0),
+                unit: "%".to_owned(),
+                vital: spo2,
+                onset_at: at(1_769_847_285),
+                ..alert("1", "p-1", v1::Priority::High)
+            }),
+            events: vec![start, acknowledge],
+            rule: Some(v1::EffectiveRule {
+                rule: crate::grpc::wire_profile(&profile).rules.into_iter().next(),
+                version: 3,
+                not_monitored_because: "too seldom".to_owned(),
+                ..v1::EffectiveRule::default()
+            }),
+            missing: vec![v1::AlertPart::Readings.into()],
+            ..v1::GetAlertResponse::default()
+        }
+    }
+
+    #[test]
+    fn a_story_tells_who_when_what_decided_it_and_by_which_rule() {
+        let lines = story(&told());
+        let has =
+            |wanted: &str| assert!(lines.iter().any(|it| it == wanted), "{wanted}: {lines:#?}");
+        has("!!! HIGH, condition active, signal ON");
+        has("rule spo2-low version 1, built in");
+        has("limit 90 % on spo2");
+        has("onset  2026-01-31 08:14:45Z");
+        has("  2026-01-31 08:15:00Z start         HIGH   spo2 84 %");
+        has("  2026-01-31 08:15:00Z acknowledge   HIGH   by dr-weber");
+        has("            \"at the bedside\"");
+        has("      version 3, built in");
+        has("      NOT MONITORED: too seldom");
+    }
+
+    #[test]
+    fn what_could_not_be_told_is_said() {
+        let last = story(&told()).pop().expect("lines");
+        assert_eq!(last, "NOT ALL IS TOLD: missing, in whole or in part: readings");
+        assert_eq!(missing(&v1::GetAlertResponse::default()), None);
+    }
+
+    #[test]
+    fn a_score_names_its_parts_and_what_is_missing() {
+        let part = v1::ScoreParameter { vital: 4, points: 3, measured_at: None };
+        let score = v1::ScoreSummary {
+            total: 3,
+            parameters: vec![part],
+            missing: vec![14],
+            ..v1::ScoreSummary::default()
+        };
+        let alert = v1::Alert { score: Some(score), ..v1::Alert::default() };
+        let told = super::score(&alert).expect("a score");
+        assert_eq!(told, "score 3: respiratory rate 3; missing: consciousness");
+    }
+
+    #[test]
+    fn no_rule_is_told_as_none() {
+        assert_eq!(limits(&v1::EffectiveProfile::default()), ["no rule is in force"]);
+    }
 }

@@ -72,6 +72,12 @@ pub(super) fn rows(ward: &Ward) -> Vec<Row<'_>> {
     rows
 }
 
+/// Whether [`rows`] has one of this place; cheaper than to make them.
+pub(super) fn has_row(ward: &Ward, place: &Place) -> bool {
+    let is_watched = matches!(place, Place::Patient(id) if ward.is_watched(id));
+    is_watched || ward.open().any(|alert| Place::of(alert) == *place)
+}
+
 impl Row<'_> {
     /// The worst open alert's; `None` without one, and below every other.
     fn priority(&self) -> Option<Priority> {
@@ -177,6 +183,18 @@ mod tests {
         let patients = ["b", "a"].map(|it| of(MonitoringState::Monitored, it)).to_vec();
         let expected = ["(the service)", "(devices north)", "a", "b"];
         assert_eq!(order(alerts, patients), expected);
+    }
+
+    #[test]
+    fn whoever_is_watched_or_has_an_open_alert_has_a_row_and_nobody_else() {
+        let mut ward = Ward::new(Instant::now());
+        let alerts = vec![alert("1", "a", Priority::Low), alert("2", "", Priority::Low)];
+        ward.take(snapshot(0, alerts, vec![monitored("b", "north")]), Instant::now());
+        let patient = |id: &str| Place::Patient(id.to_owned());
+        assert!(has_row(&ward, &patient("a")) && has_row(&ward, &patient("b")));
+        assert!(has_row(&ward, &Place::Equipment(String::new())));
+        assert!(!has_row(&ward, &patient("c")));
+        assert!(rows(&ward).iter().all(|row| has_row(&ward, &row.place)));
     }
 
     #[test]

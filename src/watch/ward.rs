@@ -124,6 +124,10 @@ impl Ward {
         self.patients.values()
     }
 
+    pub(super) fn is_watched(&self, patient: &str) -> bool {
+        self.patients.contains_key(patient)
+    }
+
     /// Alerts that are not over.
     pub(super) fn open(&self) -> impl Iterator<Item = &v1::Alert> {
         self.open.values()

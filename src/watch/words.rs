@@ -200,6 +200,13 @@ pub(super) fn time_of_day(time: Timestamp) -> String {
     }
 }
 
+/// The time with its date, such as `2026-01-31 12:04:31Z`.
+pub(super) fn date_and_time(time: Timestamp) -> String {
+    let text = time.to_string();
+    let date = text.split_once('T').map_or("", |(date, _)| date);
+    format!("{date} {}", time_of_day(time))
+}
+
 /// A span as people say it, in one unit: `12 s`, `3 min`, `5 h`, `2 d`.
 pub(super) fn span(span: Duration) -> String {
     match span.as_secs() {
@@ -233,6 +240,7 @@ mod tests {
     fn a_time_of_day_is_whole_seconds_in_utc() {
         let time: Timestamp = "2026-01-31T08:15:00.25Z".parse().expect("a time");
         assert_eq!(time_of_day(time), "08:15:00Z");
+        assert_eq!(date_and_time(time), "2026-01-31 08:15:00Z");
     }
 
     #[test]

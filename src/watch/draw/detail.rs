@@ -15,9 +15,11 @@ use crate::watch::words;
 /// Alerts shown at once; the one that keys are about is among them.
 const ALERTS_SHOWN: usize = 3;
 const RULE_WIDTH: usize = 16;
-const VITAL_WIDTH: usize = 18;
+const VITAL_WIDTH: usize = 17;
+/// Room for `limit 110 /min`.
+const LIMIT_WIDTH: usize = 15;
 /// Everything on a vital's line before its bars.
-const BEFORE_SPARKLINE: u16 = 56;
+const BEFORE_SPARKLINE: u16 = 60;
 
 pub(super) fn lines(app: &App, row: &Row<'_>, width: u16, moment: Moment) -> Vec<Line<'static>> {
     let mut lines = vec![title(row, width, moment)];
@@ -102,6 +104,6 @@ fn vital(row: &Row<'_>, vital: Vital, trace: &Trace, width: u16, moment: Moment)
     Line::from(vec![
         Span::raw(format!("    {name}")),
         Span::styled(format!("{value}{doubt}"), style),
-        Span::raw(format!("{age:>7}  {limit:<13}{}", trace.sparkline(bars))),
+        Span::raw(format!("{age:>7}  {limit:<LIMIT_WIDTH$}{}", trace.sparkline(bars))),
     ])
 }

@@ -100,7 +100,7 @@ fn state(before: &str, alert: Option<&v1::Alert>, moment: Moment) -> String {
     let condition = words::condition(alert.condition());
     let signal = words::signal(alert.signal());
     let age = words::timestamp(alert.raised_at).zip(moment.service_time);
-    let age = age.map(|(raised, now)| format!(", raised {} ago", words::span(now.since(raised))));
+    let age = age.map(|(raised, now)| format!(", since {}", words::span(now.since(raised))));
     let age = age.unwrap_or_default();
-    format!("{before}{mark} {priority}, condition {condition}, signal {signal}{age}")
+    format!("{before}{mark} {priority}, {condition}, signal {signal}{age}")
 }
