@@ -5,11 +5,16 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossterm::event::{Event, EventStream, KeyEventKind};
+use crossterm::execute;
+use crossterm::terminal::{EnterAlternateScreen, enable_raw_mode};
 use futures_util::StreamExt as _;
 use ratatui::DefaultTerminal;
+use ratatui::backend::CrosstermBackend;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -23,6 +28,10 @@ const FRAME: Duration = Duration::from_millis(100);
 /// Ages grow, and NOT LIVE shows, without any news.
 const REDRAW_EVERY: Duration = Duration::from_millis(500);
 
+/// Whether the terminal is ours now. It is put back once: a second time would write over what was
+/// said meanwhile.
+static IS_OURS: AtomicBool = AtomicBool::new(false);
+
 /// A terminal that is ours. Dropping it puts it back.
 struct Screen {
     terminal: DefaultTerminal,
@@ -30,21 +39,43 @@ struct Screen {
 
 impl Screen {
     fn open() -> io::Result<Self> {
-        match ratatui::try_init() {
-            Ok(terminal) => Ok(Self { terminal }),
-            Err(error) => {
-                // It may have come half of the way.
-                ratatui::restore();
-                Err(error)
-            }
+        static HOOK: Once = Once::new();
+        HOOK.call_once(put_back_before_panics);
+        let opened = Self::take();
+        if opened.is_err() {
+            // It may have come half of the way.
+            put_back();
         }
+        opened
+    }
+
+    fn take() -> io::Result<Self> {
+        IS_OURS.store(true, Ordering::SeqCst);
+        enable_raw_mode()?;
+        execute!(io::stdout(), EnterAlternateScreen)?;
+        Ok(Self { terminal: DefaultTerminal::new(CrosstermBackend::new(io::stdout()))? })
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
+        put_back();
+    }
+}
+
+fn put_back() {
+    if IS_OURS.swap(false, Ordering::SeqCst) {
         ratatui::restore();
     }
+}
+
+/// Whatever thread breaks down, what it says is to be read.
+fn put_back_before_panics() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        put_back();
+        before(panic);
+    }));
 }
 
 /// Shows the ward until somebody leaves or `stop` completes.
