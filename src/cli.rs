@@ -122,6 +122,21 @@ mod tests {
     }
 
     #[test]
+    fn any_number_of_sites_and_patients_is_watched() {
+        let watched = |options: &[&str]| {
+            let arguments = ["pulseward", "watch"].iter().chain(options);
+            match Arguments::try_parse_from(arguments).map(|it| it.command) {
+                Ok(Command::Watch(options)) => Some((options.sites.len(), options.patients.len())),
+                _ => None,
+            }
+        };
+        assert_eq!(watched(&[]), Some((0, 0)));
+        assert_eq!(watched(&["--site", "north", "--site", "south", "--plain"]), Some((2, 0)));
+        assert_eq!(watched(&["--patient", "p-1", "--token-file", "token"]), Some((0, 1)));
+        assert_eq!(watched(&["--site", "a/b"]), None);
+    }
+
+    #[test]
     fn an_audit_is_verified_against_as_many_heads_as_are_given() {
         let verify = |options: &[&str]| {
             let arguments = ["pulseward", "audit", "verify"].iter().chain(options);

@@ -133,15 +133,15 @@ struct Ends {
 /// # Errors
 /// [`Error`]. A service that goes away after it was there once is waited for.
 pub async fn run(options: &Options, stop: impl Future<Output = ()>) -> Result<(), Error> {
-    let on_terminal = io::stdout().is_terminal() && io::stdin().is_terminal();
-    let mut ends = Ends::open(options);
+    let on_screen = !options.plain && io::stdout().is_terminal() && io::stdin().is_terminal();
+    let mut ends = Ends::open(options, on_screen);
     let stop = async {
         tokio::select! {
             asked = asked_to_end() => asked,
             () = stop => Ok(()),
         }
     };
-    if on_terminal && !options.plain {
+    if on_screen {
         screen::run(&mut ends, options.scope_in_words(), stop).await?;
     } else {
         plain::run(&mut ends, io::stdout(), stop).await?;
@@ -180,17 +180,19 @@ impl Options {
 }
 
 impl Ends {
-    fn open(options: &Options) -> Self {
+    /// Lines tell of alerts only: nobody is asked for vitals that nobody sees.
+    fn open(options: &Options, on_screen: bool) -> Self {
         let (telling, news) = mpsc::channel(NEWS_AHEAD_MAX);
         let (asks, asked) = mpsc::channel(ASKED_MAX);
         let (sites, named) = watch::channel(BTreeSet::new());
         let (service, scope) = (options.service.clone(), options.scope());
         let mut tasks = JoinSet::new();
         tasks.spawn(follow::Alerts::new(service.clone(), scope.clone(), telling.clone()).run());
-        let vitals = follow::vitals(service.clone(), scope, named, telling.clone());
-        tasks.spawn(vitals.map(Ok));
-        let work = work::run(service, asked, telling);
-        tasks.spawn(work.map(Ok));
+        if on_screen {
+            let vitals = follow::vitals(service.clone(), scope, named, telling.clone());
+            tasks.spawn(vitals.map(Ok));
+            tasks.spawn(work::run(service, asked, telling).map(Ok));
+        }
         Self { news, asks, sites, tasks }
     }
 

@@ -120,12 +120,12 @@ fn patients(app: &App) -> String {
     format!("{total} patients, {monitored} fully monitored")
 }
 
+/// What was done last; before it, that vitals are not so new as the first line says of alerts.
 fn notice_line(app: &App) -> Line<'static> {
-    let notice = match &app.vitals_cut {
-        Some(why) if app.notice.is_empty() => format!(" vitals are not live: {why}"),
-        _ => format!(" {}", app.notice),
-    };
-    Line::raw(notice)
+    let cut = app.vitals_cut.as_ref().map(|why| format!(" vitals NOT LIVE: {why} "));
+    let cut = cut.map(|words| Span::styled(words, loud(Color::Red)));
+    let notice = Span::raw(format!(" {}", app.notice));
+    cut.into_iter().chain([notice]).collect()
 }
 
 /// IEC 60601-1-8: red high, yellow medium, cyan low.

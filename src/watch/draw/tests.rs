@@ -175,6 +175,19 @@ fn not_live_is_the_first_thing_seen_with_since_when_and_why() {
 }
 
 #[test]
+fn vitals_that_stand_still_are_said_to_whatever_was_done_last() {
+    let now = Instant::now();
+    let mut app = app(now);
+    app.notice = "acknowledged".to_owned();
+    app.take(News::VitalsCut("too wide".to_owned()), now);
+    let text = seen(&app, now);
+    assert!(text.contains(" vitals NOT LIVE: too wide  acknowledged"), "{text}");
+    let again = reading("p-1042", Vital::Spo2, 86.0, TIME + 1);
+    app.take(News::Vitals(Box::new(again)), now);
+    assert!(!seen(&app, now).contains("NOT LIVE"));
+}
+
+#[test]
 fn a_dialog_names_its_alert_and_warns_when_it_has_changed() {
     let now = Instant::now();
     let mut app = app(now);
