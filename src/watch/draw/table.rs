@@ -10,7 +10,7 @@ use super::{Moment, alert_style, fit};
 use crate::proto::v1;
 use crate::vitals::Vital;
 use crate::watch::app::App;
-use crate::watch::rows::Row;
+use crate::watch::rows::{Place, Row};
 use crate::watch::words;
 
 const PATIENT_WIDTH: usize = 15;
@@ -123,7 +123,7 @@ fn alert(row: &Row<'_>) -> String {
 
 /// A vital, as wide as its column. What is not new stands in brackets; what is doubted, with `?`.
 fn cell(app: &App, row: &Row<'_>, column: Column, moment: Moment) -> Span<'static> {
-    let super::super::rows::Place::Patient(patient) = &row.place else { return Span::raw("") };
+    let Place::Patient(patient) = &row.place else { return Span::raw("") };
     let found = column.iter().find_map(|it| Some((*it, app.ward.vital(patient, *it)?)));
     let Some((vital, trace)) = found else {
         return Span::raw(format!("{:>VITAL_WIDTH$}", "."));
@@ -148,7 +148,7 @@ fn of_vital<'w>(row: &Row<'w>, vital: Vital) -> Option<&'w v1::Alert> {
 
 /// How the vital of the worst alert went, else the heart rate, where there is room.
 fn sparkline(app: &App, row: &Row<'_>, room: usize) -> Option<Span<'static>> {
-    let super::super::rows::Place::Patient(patient) = &row.place else { return None };
+    let Place::Patient(patient) = &row.place else { return None };
     let width = room.checked_sub(1).filter(|width| *width >= SPARKLINE_WIDTH_MIN)?;
     let vital = row.alerts.iter().find_map(|it| Vital::from_number(it.vital));
     let trace = app.ward.vital(patient, vital.unwrap_or(Vital::HeartRate))?;
