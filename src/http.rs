@@ -17,6 +17,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::map_response;
 use axum::response::Response;
 use axum::routing::get;
+use metrics::gauge;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +25,7 @@ use tracing::info;
 
 use self::connection::Limited;
 use crate::readiness::Readiness;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, names};
 
 /// A supervisor and a few scrapers need a handful.
 pub const CONNECTIONS_MAX: usize = 64;
@@ -163,6 +164,7 @@ async fn readyz(State(told): State<Told>) -> Answer {
 }
 
 async fn metrics(State(told): State<Told>) -> Answer {
+    gauge!(names::READY).set(if told.readiness.is_ready() { 1.0 } else { 0.0 });
     answer(StatusCode::OK, "text/plain; version=0.0.4", told.metrics.render())
 }
 

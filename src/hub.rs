@@ -55,6 +55,7 @@ use crate::journal::{self, Entry, Follower, Journal};
 use crate::partition::Backlog;
 use crate::position::{OutputId, Position};
 use crate::telemetry::names;
+use crate::telemetry::stages::{self, Stage};
 
 /// How often a watcher hears from the hub when nothing else happens.
 pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(10);
@@ -196,6 +197,12 @@ impl Hub {
         self.ingest_connected.subscribe()
     }
 
+    /// How far it has come, now and later.
+    #[must_use]
+    pub fn done(&self) -> journal::Progress {
+        self.follower.done()
+    }
+
     /// Runs until the journal ends; every watcher's stream ends then.
     ///
     /// # Errors
@@ -232,10 +239,14 @@ impl Hub {
             self.look(look);
         }
         if let Some(last) = entries.last() {
-            let lag = self.pulse.clock.now().since(last.input.received_at);
-            histogram!(names::HUB_LAG_SECONDS).record(lag);
+            let now = self.pulse.clock.now();
+            let received = entries.iter().filter_map(|entry| entry.message_received());
+            stages::passed(Stage::Streamed, now, received);
+            histogram!(names::HUB_LAG_SECONDS).record(now.since(last.input.received_at));
             gauge!(names::HUB_POSITION).set(last.position.0 as f64);
-            gauge!(names::ALERTS_OPEN).set(self.view.open_count() as f64);
+            for (priority, count) in self.view.open_counts() {
+                gauge!(names::ALERTS_OPEN, "priority" => *priority).set(*count as f64);
+            }
             for (state, count) in self.view.watched() {
                 gauge!(names::PATIENTS, "state" => *state).set(*count as f64);
             }

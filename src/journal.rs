@@ -56,7 +56,7 @@ pub use self::directory::Contents;
 pub use self::disk::Shortage;
 pub use self::entry::Entry;
 pub use self::error::Error;
-pub use self::follower::Follower;
+pub use self::follower::{Follower, Progress};
 pub use self::writer::{Record, Writer};
 
 use self::directory::Directory;

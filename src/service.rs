@@ -15,6 +15,7 @@ mod certificates;
 mod error;
 mod feeds;
 mod gaps;
+mod lags;
 mod monitor;
 mod page;
 mod reload;
@@ -28,6 +29,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use metrics::gauge;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -35,6 +37,7 @@ use tracing::info;
 use self::certificates::Certificates;
 pub use self::error::Error;
 use self::feeds::{Desk, VerdictFeed};
+use self::lags::{Done, Lags};
 use self::monitor::Monitor;
 use self::page::{Facts, Page};
 use self::reload::Reloader;
@@ -52,7 +55,7 @@ use crate::mqtt::session::Session;
 use crate::partition::{self, Backlog, Guard, Inlets, Partition, Quarantine, Surroundings, Work};
 use crate::readiness::{Part, Readiness};
 use crate::store::OnGap;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, names};
 use crate::{grpc, http, journal, store};
 
 /// A service whose parts stand and do not run yet.
@@ -71,6 +74,7 @@ pub struct Service {
     /// Keeps the partition open for commands while gRPC serves.
     inbox: mpsc::Sender<Work>,
     monitor: Monitor,
+    lags: Lags,
     certificates: Certificates,
     /// `None` where the configuration comes from nowhere to which it could be looked for again.
     reloader: Option<Reloader>,
@@ -142,6 +146,8 @@ impl Service {
             (Arc::clone(&backlog), Arc::clone(&clock)),
         );
 
+        let lags =
+            Lags::new(journal.clone(), Arc::clone(&clock), Arc::clone(&backlog), monitor.stored());
         let surroundings = Surroundings {
             stored: monitor.stored(),
             backlog,
@@ -159,6 +165,12 @@ impl Service {
         let (given, publisher) = publisher::channel(mqtt);
         let verdicts = VerdictFeed::new(journal.follow(at)?, given);
         let tally = Tally::new(journal.follow(at)?);
+        let lags = lags
+            .of("hub", Done::Followed(hub.done()))
+            .of("vitals_hub", Done::Followed(vitals.done()))
+            .of("verdicts", Done::Followed(verdicts.done()))
+            .of("tally", Done::Followed(tally.done()));
+        gauge!(names::JOURNAL_LIMIT_BYTES).set(config.journal.max_bytes.0 as f64);
 
         let parts = grpc::Parts {
             commands,
@@ -197,6 +209,7 @@ impl Service {
             http,
             inbox,
             monitor: monitor.of_broker(trouble),
+            lags,
             certificates,
             reloader: None,
             page: Page::new(config, &facts, began),
@@ -243,6 +256,7 @@ impl Service {
         let http_stop = CancellationToken::new();
         let http = tokio::spawn(http.run(http_stop.clone()));
         let monitor = tokio::spawn(monitor.run());
+        let lags = tokio::spawn(self.lags.run(http_stop.clone()));
 
         let mut stages = Stages::default();
         let (token, calls) = (stopping.clone(), stopping.clone());
@@ -275,6 +289,7 @@ impl Service {
         let outcome = stages.supervise(&stop, &stopping, &part).await;
         http_stop.cancel();
         let served = http.await.unwrap_or(Ok(())).map_err(Error::from);
+        drop(lags.await);
         // It ends because every stage that it watches has ended.
         drop(monitor.await);
         outcome.and(served)

@@ -6,7 +6,9 @@
 
 #[cfg(test)]
 pub(crate) mod captured;
+pub mod catalogue;
 pub mod names;
+pub mod stages;
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -140,6 +142,7 @@ const fn level_filter(level: LogLevel) -> LevelFilter {
 #[derive(Clone, Debug)]
 pub struct Metrics {
     handle: PrometheusHandle,
+    stages: Arc<stages::Stages>,
 }
 
 /// From the engine's share of a commit to a database that is away, in seconds. Fixed buckets add up over restarts
@@ -149,15 +152,17 @@ const SECONDS_BUCKETS: [f64; 15] =
 /// How many things went into one batch.
 const BATCH_BUCKETS: [f64; 8] = [1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16384.0];
 
-/// Installs the metrics of this process and describes each.
+/// Installs the metrics of this process, describes each, and begins at 0 what can.
 ///
 /// # Errors
 /// When this process has metrics already.
 pub fn install_metrics() -> Result<Metrics, Error> {
     let handle = metrics_builder()?.install_recorder().map_err(Error::Metrics)?;
-    names::describe();
+    names::begin();
     metrics::gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
-    Ok(Metrics { handle })
+    let stages = Arc::new(stages::Stages::new());
+    stages.install();
+    Ok(Metrics { handle, stages })
 }
 
 fn metrics_builder() -> Result<PrometheusBuilder, Error> {
@@ -173,7 +178,7 @@ impl Metrics {
     /// All metrics in Prometheus' text format.
     #[must_use]
     pub fn render(&self) -> String {
-        self.handle.render()
+        self.handle.render() + &self.stages.render()
     }
 
     /// Folds what was measured since into the histograms. Without it they would grow for as long
@@ -186,7 +191,8 @@ impl Metrics {
     #[cfg(test)]
     pub(crate) fn detached() -> (Self, metrics_exporter_prometheus::PrometheusRecorder) {
         let recorder = metrics_builder().expect("buckets are not empty").build_recorder();
-        (Self { handle: recorder.handle() }, recorder)
+        let stages = Arc::new(stages::Stages::new());
+        (Self { handle: recorder.handle(), stages }, recorder)
     }
 }
 
@@ -249,7 +255,7 @@ mod tests {
     fn durations_are_counted_in_buckets_and_described() {
         let (rendered, recorder) = Metrics::detached();
         metrics::with_local_recorder(&recorder, || {
-            names::describe();
+            names::begin();
             metrics::histogram!(names::COMMIT_SECONDS).record(0.003);
             metrics::counter!(names::REJECTS_TOTAL, "reason" => "too_old").increment(2);
         });

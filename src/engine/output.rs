@@ -253,6 +253,16 @@ pub enum MonitoringState {
 }
 
 impl MonitoringState {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Monitored,
+        Self::Partial,
+        Self::Paused,
+        Self::LimitsOff,
+        Self::NoDevice,
+        Self::NoData,
+    ];
+
     /// Its name in the store and in metric labels.
     #[must_use]
     pub const fn name(self) -> &'static str {

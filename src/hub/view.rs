@@ -160,6 +160,8 @@ impl Story {
 pub(super) struct View {
     position: Position,
     open: BTreeMap<AlertId, Arc<Alert>>,
+    /// How many of them there are, by the name of their priority.
+    open_counts: BTreeMap<&'static str, usize>,
     patients: BTreeMap<PatientKey, Arc<MonitoringChange>>,
     /// How many patients are watched in each way, by its name.
     watched: BTreeMap<&'static str, usize>,
@@ -176,13 +178,15 @@ impl View {
         let Snapshot { alerts, patients } = standing;
         let mut view = Self {
             position,
-            open: alerts.into_iter().map(|alert| (alert.id, alert)).collect(),
+            open: BTreeMap::new(),
+            open_counts: BTreeMap::new(),
             patients: BTreeMap::new(),
             watched: BTreeMap::new(),
             recent: VecDeque::new(),
             recent_bytes: 0,
             recent_after: end_of(position),
         };
+        alerts.into_iter().for_each(|alert| view.open_alert(alert));
         patients.into_iter().for_each(|change| view.watch(change));
         view
     }
@@ -195,6 +199,20 @@ impl View {
             self.remember(event);
         }
         events
+    }
+
+    fn open_alert(&mut self, alert: Arc<Alert>) {
+        *self.open_counts.entry(alert.priority.name()).or_default() += 1;
+        if let Some(before) = self.open.insert(alert.id, alert) {
+            // As with patients: one that stands at 0 stays.
+            *self.open_counts.entry(before.priority.name()).or_default() -= 1;
+        }
+    }
+
+    fn close_alert(&mut self, id: AlertId) {
+        if let Some(before) = self.open.remove(&id) {
+            *self.open_counts.entry(before.priority.name()).or_default() -= 1;
+        }
     }
 
     fn watch(&mut self, change: Arc<MonitoringChange>) {
@@ -215,11 +233,9 @@ impl View {
         match &event.change {
             // A retrospective alert is over with its start, and never stands open.
             Change::Alert(event) if event.alert.is_over() => {
-                self.open.remove(&event.alert.id);
+                self.close_alert(event.alert.id);
             }
-            Change::Alert(event) => {
-                self.open.insert(event.alert.id, Arc::new(event.alert.clone()));
-            }
+            Change::Alert(event) => self.open_alert(Arc::new(event.alert.clone())),
             Change::Monitoring(change) => self.watch(Arc::clone(change)),
             Change::Left(left) if left.to.is_none() => self.unwatch(left.patient_key),
             // How they are watched at the other site is told next.
@@ -264,9 +280,9 @@ impl View {
         Some(Story { alert, events: events.collect() })
     }
 
-    /// How many alerts are open.
-    pub(super) fn open_count(&self) -> usize {
-        self.open.len()
+    /// How many alerts are open, by the name of their priority.
+    pub(super) const fn open_counts(&self) -> &BTreeMap<&'static str, usize> {
+        &self.open_counts
     }
 
     /// What a filter admits of the open alerts and the patients.

@@ -117,6 +117,12 @@ impl VitalsHub {
         Ok((hub, handle))
     }
 
+    /// How far it has come, now and later.
+    #[must_use]
+    pub fn done(&self) -> journal::Progress {
+        self.follower.done()
+    }
+
     /// Runs until the journal ends; every watch ends then.
     ///
     /// # Errors

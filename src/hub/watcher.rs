@@ -129,7 +129,7 @@ impl Watcher {
     fn send(&self, update: Update) -> bool {
         let sent = self.updates.send(update);
         if sent == Err(Refused::Lagged) {
-            counter!(names::WATCHERS_ENDED_TOTAL, "reason" => "lagged").increment(1);
+            counter!(names::WATCHERS_OVERRUN_TOTAL).increment(1);
         }
         sent.is_ok()
     }
@@ -232,6 +232,7 @@ impl Watch {
     /// where it stands.
     fn lagged(&mut self, since: Instant) -> Result<(), Ended> {
         if since.elapsed() >= self.hub.patience {
+            counter!(names::WATCHERS_ENDED_TOTAL, "reason" => "lagged").increment(1);
             return Err(Ended::Lagged { lagged: Lagged, last: self.last });
         }
         self.stage = Stage::Joining(None);

@@ -7,6 +7,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::Timestamp;
 use crate::engine::input::Input;
 use crate::engine::output::Output;
 use crate::position::Position;
@@ -25,6 +26,14 @@ pub struct Entry {
     pub input: Input,
     /// What it led to.
     pub outputs: Vec<Output>,
+}
+
+impl Entry {
+    /// When it was received, if it is a message from the broker.
+    #[must_use]
+    pub fn message_received(&self) -> Option<Timestamp> {
+        self.input.event.message().map(|_| self.input.received_at)
+    }
 }
 
 /// Why bytes are not an entry.

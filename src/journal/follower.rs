@@ -5,6 +5,7 @@
 //! follower's owner who keeps its cursor.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -24,8 +25,22 @@ pub struct Follower {
     progress: watch::Receiver<Position>,
     /// The last entry given.
     after: Position,
+    /// The last entry that its owner has done with.
+    done: Progress,
     /// A read from disk that a cancelled call left under way.
     reading: Option<JoinHandle<Result<Vec<Arc<Entry>>, Error>>>,
+}
+
+/// How far the owner of a follower has come, for who looks on from another task.
+#[derive(Clone, Debug)]
+pub struct Progress(Arc<AtomicU64>);
+
+impl Progress {
+    /// The last entry that it has done with.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        Position(self.0.load(Ordering::Relaxed))
+    }
 }
 
 impl Follower {
@@ -34,7 +49,14 @@ impl Follower {
         progress: watch::Receiver<Position>,
         after: Position,
     ) -> Self {
-        Self { shared, progress, after, reading: None }
+        let done = Progress(Arc::new(AtomicU64::new(after.0)));
+        Self { shared, progress, after, done, reading: None }
+    }
+
+    /// How far its owner has come, now and later.
+    #[must_use]
+    pub fn done(&self) -> Progress {
+        self.done.clone()
     }
 
     /// The last entry that was given.
@@ -44,7 +66,7 @@ impl Follower {
     }
 
     /// The next entries, at least one, as soon as there are any; `None` once the writer is gone
-    /// and everything was given.
+    /// and everything was given. Who asks for more says that it has done with what it was given.
     ///
     /// Cancel safe: what a dropped call would have given, the next one gives.
     ///
@@ -52,6 +74,7 @@ impl Follower {
     /// [`Error::TooOld`] if the follower was so slow that its next entry is no longer kept, else
     /// what the disk said. The position stays where it was.
     pub async fn next(&mut self) -> Result<Option<Vec<Arc<Entry>>>, Error> {
+        self.done.0.store(self.after.0, Ordering::Relaxed);
         let Some(last) = self.durable().await else { return Ok(None) };
         let recent = self.shared.window().read(self.after, BATCH_BYTES_MAX);
         let entries = match recent {
@@ -149,6 +172,18 @@ mod tests {
         writer.commit(ticks(501..=502)).expect("works");
         assert_eq!(follower.next().await.expect("readable").expect("some").len(), 2);
         assert_eq!(memory.state().reads, reads);
+    }
+
+    #[tokio::test]
+    async fn what_was_given_is_done_with_once_more_is_asked_for() {
+        let (_memory, journal, writer) = ten(1 << 20);
+        let mut follower = journal.follow(Position(4)).expect("within");
+        let done = follower.done();
+        follower.next().await.expect("readable");
+        assert_eq!(done.position(), Position(4));
+        drop(writer);
+        assert_eq!(follower.next().await.expect("readable"), None);
+        assert_eq!(done.position(), Position(10));
     }
 
     #[tokio::test]

@@ -22,6 +22,7 @@ use crate::engine::snapshot::Captured;
 use crate::journal::{BlobKey, Record, Room, Writer};
 use crate::position::Position;
 use crate::telemetry::names;
+use crate::telemetry::stages::{self, Stage};
 
 /// How often a journal whose room is short is looked at again: the store empties it in seconds at
 /// best, and measuring it looks at every file.
@@ -36,6 +37,8 @@ pub(super) struct Batch {
     pub(super) bytes: usize,
     /// How long the engine took for them.
     pub(super) applying: Duration,
+    /// When the engine handed them on, by both clocks.
+    pub(super) applied_at: Option<(Timestamp, Instant)>,
     /// Who is to be told, in order.
     told: Vec<Told>,
     /// What became of checkpoints meanwhile, in order.
@@ -130,16 +133,23 @@ impl Committer {
 
     fn commit(&mut self, batch: Batch) -> Result<(), Error> {
         let inputs = batch.records.len();
+        let messages = batch.records.iter().filter_map(|record| record.entry.message_received());
+        let received: Vec<_> = messages.collect();
         let begun = Instant::now();
         if let Some(last) = batch.records.last() {
             self.now = last.entry.input.received_at;
             self.writer.commit(batch.records)?;
             self.backlog.leave();
         }
-        let committing = begun.elapsed();
+        let (committing, committed_at) = (begun.elapsed(), Instant::now());
         batch.told.into_iter().for_each(tell);
         if inputs > 0 {
             self.measure(inputs, batch.applying, committing);
+        }
+        if let Some((applied_at, handed_on)) = batch.applied_at {
+            stages::passed(Stage::Applied, applied_at, received.iter().copied());
+            let committed_at = applied_at.plus(committed_at.duration_since(handed_on));
+            stages::passed(Stage::Committed, committed_at, received);
         }
         for step in batch.progress {
             self.advance(step)?;
@@ -163,6 +173,7 @@ impl Committer {
     }
 
     fn tell_room(&self, room: Room) {
+        gauge!(names::JOURNAL_LOW).set(if room > Room::Plenty { 1.0 } else { 0.0 });
         self.backlog.keep_for_commands(room >= Room::ChangesOnly);
         let is_full = room >= Room::CommandsOnly;
         if is_full == self.backlog.is_held() {

@@ -153,6 +153,7 @@ impl Line {
         self.start(settings, batch)?;
         loop {
             self.round(batch)?;
+            batch.applied_at = Some((self.surroundings.clock.now(), Instant::now()));
             // The committer is gone only if a commit failed; its error tells.
             if self.batches.send(std::mem::take(batch)).is_err() || !self.wait(batch)? {
                 return Ok(());

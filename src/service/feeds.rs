@@ -4,7 +4,7 @@ use crate::engine::audit::Access;
 use crate::engine::input::Command;
 use crate::engine::output::{Output, Reply};
 use crate::engine::query::Query;
-use crate::journal::{self, Follower};
+use crate::journal::{self, Follower, Progress};
 use crate::mqtt::publisher::Verdicts;
 use crate::{grpc, partition};
 
@@ -43,6 +43,11 @@ pub(super) struct VerdictFeed {
 impl VerdictFeed {
     pub(super) const fn new(follower: Follower, given: Verdicts) -> Self {
         Self { follower, given }
+    }
+
+    /// How far it has come, now and later.
+    pub(super) fn done(&self) -> Progress {
+        self.follower.done()
     }
 
     /// Runs until the journal ends.

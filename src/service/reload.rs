@@ -78,6 +78,7 @@ struct Plan {
 impl Reloader {
     pub(super) fn new(source: Source, in_force: Config, partition: partition::Handle) -> Self {
         let payload_bytes_max = in_force.ingest.payload_bytes_max;
+        note_read();
         Self { source, in_force, payload_bytes_max, partition }
     }
 
@@ -132,6 +133,7 @@ impl Reloader {
         }
         self.in_force = plan.next;
         counted("read");
+        note_read();
         tell(file, &plan.live, &plan.waiting);
     }
 }
@@ -167,11 +169,13 @@ fn tell(file: &str, live: &[String], waiting: &[String]) {
 
 fn counted(outcome: &'static str) {
     counter!(names::CONFIG_RELOADS_TOTAL, "outcome" => outcome).increment(1);
-    if outcome == "read" {
-        #[expect(clippy::cast_precision_loss, reason = "microseconds of a gauge in seconds")]
-        let now = SystemClock.now().micros() as f64 / 1e6;
-        gauge!(names::CONFIG_READ_TIMESTAMP_SECONDS).set(now);
-    }
+}
+
+/// What is in force was read now.
+fn note_read() {
+    #[expect(clippy::cast_precision_loss, reason = "microseconds of a gauge in seconds")]
+    let now = SystemClock.now().micros() as f64 / 1e6;
+    gauge!(names::CONFIG_READ_TIMESTAMP_SECONDS).set(now);
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use tracing::warn;
 
 use crate::engine::input::{Event, Poisoned, Publish};
 use crate::engine::output::{Output, RejectReason, SequenceEvents};
-use crate::journal::{self, Entry, Follower};
+use crate::journal::{self, Entry, Follower, Progress};
 use crate::mqtt::topic::Topic;
 use crate::telemetry::names;
 use crate::vitals::Vital;
@@ -38,6 +38,11 @@ pub(super) struct Tally {
 impl Tally {
     pub(super) fn new(follower: Follower) -> Self {
         Self { follower, refusals: RefusalLog::new(Instant::now()) }
+    }
+
+    /// How far it has come, now and later.
+    pub(super) fn done(&self) -> Progress {
+        self.follower.done()
     }
 
     /// Runs until the journal ends.

@@ -29,6 +29,8 @@ pub(super) struct Batch {
     /// Receipt of that entry, if there is one.
     pub(super) received_at: Option<Timestamp>,
     pub(super) readings: Vec<ReadingRow>,
+    /// Receipt of each entry with readings.
+    pub(super) receipts: Vec<Timestamp>,
     upserts: BTreeMap<Identity, Placed>,
     alert_events: Vec<Placed>,
     rejects: Vec<Placed>,
@@ -104,6 +106,7 @@ impl Batch {
             through: from.position,
             received_at: None,
             readings: Vec::new(),
+            receipts: Vec::new(),
             upserts: BTreeMap::new(),
             alert_events: Vec::new(),
             rejects: Vec::new(),
@@ -156,8 +159,12 @@ impl Batch {
     /// Takes the rows of the entry that comes next.
     pub(super) fn push(&mut self, entry: &Entry) {
         let mut letter = Letter::of(&entry.input.event);
+        let readings_before = self.readings.len();
         for (index, output) in (0..).zip(&entry.outputs) {
             self.push_output(self.origin(entry, index), output, &mut letter);
+        }
+        if self.readings.len() > readings_before {
+            self.receipts.push(entry.input.received_at);
         }
         self.through = entry.position;
         self.received_at = Some(entry.input.received_at);

@@ -28,6 +28,7 @@ use super::{Error, Gap, Maintenance, Settings, postgres, sqlite};
 use crate::clock::{Clock, Timestamp};
 use crate::journal::entry::Entry;
 use crate::journal::{Follower, Journal};
+use crate::telemetry::stages::{self, Stage};
 
 /// The follower of one partition's journal. [`Writer::run`] does the work.
 pub struct Writer<C> {
@@ -138,9 +139,11 @@ impl<C: Clock> Writer<C> {
             last_flush = Some(begun);
             stand = Stand { cursor: batch.end(), stored_at: later(stand.stored_at, &self.clock) };
             let (readings, mut next) = (batch.readings.len(), Batch::after(stand.cursor));
+            let receipts = std::mem::take(&mut batch.receipts);
             let write = session.write(batch, stand.stored_at);
             let written = self.gather_meanwhile(write, &mut next, &mut intake).await?;
             outage.over();
+            stages::passed(Stage::Stored, self.clock.now(), receipts);
             self.report.stored(stand.cursor.position, readings, &written, begun.elapsed());
             batch = next;
         }

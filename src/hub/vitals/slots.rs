@@ -9,12 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use metrics::counter;
 use tokio::time::Instant;
 
 use super::{UNREAD_MAX, VitalsEnded};
 use crate::clock::Timestamp;
 use crate::engine::output::Reading;
 use crate::hub::Heartbeat;
+use crate::telemetry::names;
 use crate::vitals::{DeviceId, DeviceKey, PatientId, PatientKey, Value, Vital};
 
 /// Places of one watcher: a ward of a thousand has some ten thousand.
@@ -220,6 +222,7 @@ impl Slots {
         let is_unread = self.heartbeat.replace(heartbeat).is_some();
         if is_unread && now.duration_since(self.taken_at) > UNREAD_MAX {
             self.end(VitalsEnded::TooSlow);
+            counter!(names::VITALS_WATCHERS_ENDED_TOTAL, "reason" => "unread").increment(1);
         }
         self.ended.is_none()
     }
