@@ -8,6 +8,7 @@ mod audit;
 mod backup;
 mod clients;
 mod command_line;
+mod compose;
 mod crash;
 mod cuts;
 mod dashboards;

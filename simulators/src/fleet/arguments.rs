@@ -14,7 +14,13 @@ use crate::replay::Show;
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// The broker: mqtt://[USER[:PASSWORD]@]HOST[:PORT].
-    #[arg(long, value_name = "URL", default_value = "mqtt://127.0.0.1:1883")]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "PULSEWARD_SIM_MQTT",
+        hide_env_values = true,
+        default_value = "mqtt://127.0.0.1:1883"
+    )]
     mqtt: Broker,
     /// The service, for enrolling, watching and replacing devices.
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:50051")]
