@@ -19,6 +19,7 @@ mod reader;
 mod secret;
 mod size;
 mod tls;
+mod traces;
 mod url;
 
 use std::ffi::OsString;
@@ -40,6 +41,7 @@ pub(crate) use self::reader::{from_toml, hint, parse_toml, place_in_file};
 pub use self::secret::{Secret, SecretError};
 pub use self::size::{ByteSize, InvalidByteSize};
 pub use self::tls::{CertificateCaller, GrpcTls, MqttTls};
+pub use self::traces::{CollectorUrl, Traces};
 pub use self::url::{InvalidUrl, Jwks, MqttUrl, Origin, StoreUrl};
 
 /// Everything that is configured.
@@ -61,6 +63,8 @@ pub struct Config {
     pub auth: Auth,
     /// The log on standard error.
     pub log: Log,
+    /// Traces of message batches.
+    pub traces: Traces,
 }
 
 /// `[mqtt]`
@@ -229,6 +233,7 @@ impl Config {
                 format: reader.or("log", "format", LogFormat::Text),
                 level: reader.or("log", "level", LogLevel::Info),
             },
+            traces: Traces::read(reader),
         }
     }
 
@@ -237,6 +242,7 @@ impl Config {
         self.ingest.check(reader, self.mqtt.session_expiry);
         self.store.check(reader, self.ingest.reading_age_max);
         self.journal.check(reader);
+        self.traces.check(reader);
         self.grpc.check(reader);
         self.auth.check(reader, self.grpc.tls.client_ca.is_some());
         if self.auth.mode == AuthMode::None && !self.grpc.listen.ip().is_loopback() {

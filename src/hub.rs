@@ -56,6 +56,7 @@ use crate::partition::Backlog;
 use crate::position::{OutputId, Position};
 use crate::telemetry::names;
 use crate::telemetry::stages::{self, Stage};
+use crate::telemetry::traces;
 
 /// How often a watcher hears from the hub when nothing else happens.
 pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(10);
@@ -242,6 +243,7 @@ impl Hub {
             let now = self.pulse.clock.now();
             let received = entries.iter().filter_map(|entry| entry.message_received());
             stages::passed(Stage::Streamed, now, received);
+            traces::streamed(last.position, now);
             histogram!(names::HUB_LAG_SECONDS).record(now.since(last.input.received_at));
             gauge!(names::HUB_POSITION).set(last.position.0 as f64);
             for (priority, count) in self.view.open_counts() {

@@ -210,7 +210,12 @@ fn serve(config: Config, file: &Path, on_gap: OnGap) -> anyhow::Result<()> {
     let log = telemetry::install_log(&config.log)?;
     let metrics = telemetry::install_metrics()?;
     let runtime = runtime()?;
+    let traces = {
+        let _within = runtime.enter();
+        telemetry::traces::install(&config.traces)?
+    };
     let served = runtime.block_on(run(config, (file, log), on_gap, metrics));
+    traces.finish();
     // Only a start that was cut short leaves something behind that still runs: it reads the
     // journal, and nobody waits for it.
     runtime.shutdown_background();

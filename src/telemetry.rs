@@ -9,6 +9,7 @@ pub(crate) mod captured;
 pub mod catalogue;
 pub mod names;
 pub mod stages;
+pub mod traces;
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;

@@ -61,7 +61,10 @@ fn keys_of(section: &str, table: &toml::Table) -> Vec<String> {
 
 #[test]
 fn the_commented_keys_of_the_sample_are_valid_once_they_are_wanted() {
-    let sample = whole_sample();
+    let mut sample = whole_sample();
+    if !cfg!(feature = "otlp") {
+        sample = sample.replace("\nendpoint", "\n#endpoint");
+    }
     let wanted = [
         ("PULSEWARD_STORE__URL", "postgres://pulseward@127.0.0.1/pulseward"),
         ("PULSEWARD_MQTT__URL", "mqtts://broker.ward.example"),
@@ -410,4 +413,33 @@ fn callers_by_certificate_are_named_exactly_and_once() {
     }
     let orphan = read(&format!("[auth]\ncertificates = [{dash}]\n"), &[]).expect_err("no CA");
     assert!(orphan.to_string().contains("needs grpc.tls.client_ca"), "{orphan}");
+}
+
+#[test]
+fn traces_go_to_a_collector_that_can_be_reached_and_no_more_than_all_of_them() {
+    let refused = |keys: &str, expected: &str| {
+        check_refused(&format!("[traces]\n{keys}"), &[], &[&format!("ward.toml:2:1: {expected}")]);
+    };
+    refused("sample_ratio = 1.5", "traces.sample_ratio: must be 0 to 1");
+    refused("sample_ratio = nan", "traces.sample_ratio: must be 0 to 1");
+    let tls = "traces.endpoint: is not http://host:port; TLS is not spoken to a collector";
+    refused("endpoint = \"https://otlp.example\"", tls);
+    let path = "traces.endpoint: is more than http://host:port";
+    refused("endpoint = \"http://127.0.0.1:4318/v1/traces\"", path);
+    let port = "traces.endpoint: names no host with a port, such as http://127.0.0.1:4317";
+    refused("endpoint = \"http://collector\"", port);
+}
+
+#[test]
+fn traces_are_refused_by_a_program_that_has_none_built_in() {
+    let read = read("[traces]\nendpoint = \"http://127.0.0.1:4317\"", &[]);
+    if cfg!(feature = "otlp") {
+        assert!(read.expect("valid").traces.endpoint.is_some());
+    } else {
+        let told = read.expect_err("must be refused").to_string();
+        assert!(
+            told.starts_with("ward.toml:2:1: traces.endpoint") && told.contains("--features otlp"),
+            "{told}"
+        );
+    }
 }

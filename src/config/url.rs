@@ -14,7 +14,7 @@ use super::Secret;
 /// password.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct InvalidUrl(&'static str);
+pub struct InvalidUrl(pub(super) &'static str);
 
 /// The address of a broker: `mqtt://host:port`, port 1883 by default, or over TLS
 /// `mqtts://host:port`, port 8883 by default.

@@ -23,6 +23,7 @@ use crate::journal::{BlobKey, Record, Room, Writer};
 use crate::position::Position;
 use crate::telemetry::names;
 use crate::telemetry::stages::{self, Stage};
+use crate::telemetry::traces::{self, Commit};
 
 /// How often a journal whose room is short is looked at again: the store empties it in seconds at
 /// best, and measuring it looks at every file.
@@ -149,7 +150,19 @@ impl Committer {
         if let Some((applied_at, handed_on)) = batch.applied_at {
             stages::passed(Stage::Applied, applied_at, received.iter().copied());
             let committed_at = applied_at.plus(committed_at.duration_since(handed_on));
-            stages::passed(Stage::Committed, committed_at, received);
+            stages::passed(Stage::Committed, committed_at, received.iter().copied());
+            if let Some(oldest) = received.first() {
+                let (last, messages) = (self.writer.last(), received.len());
+                let first = Position(last.0 + 1 - inputs as u64);
+                traces::committed(|| Commit {
+                    received_at: *oldest,
+                    applied_at,
+                    committed_at,
+                    first,
+                    last,
+                    messages,
+                });
+            }
         }
         for step in batch.progress {
             self.advance(step)?;

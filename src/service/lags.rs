@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::gauge;
+use metrics::{Gauge, gauge};
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -95,28 +95,33 @@ impl Lags {
     /// Cancel safe: what was read of the journal is read again.
     async fn look_at(&mut self, looks: &mut Interval) {
         looks.tick().await;
-        if let Err(error) = self.look().await {
-            debug!(error = %telemetry::with_causes(&error), "a follower's lag is not known");
-        }
+        self.look().await;
     }
 
-    async fn look(&mut self) -> Result<(), journal::Error> {
-        let now = self.clock.now();
+    async fn look(&mut self) {
+        let (journal, now) = (&self.journal, self.clock.now());
         gauge!(names::UNCOMMITTED_SECONDS).set(self.backlog.age(now).as_secs_f64());
-        let since =
-            |oldest: Option<Timestamp>| oldest.map_or(0.0, |at| now.since(at).as_secs_f64());
         for Followed { name, done, lookout } in &mut self.followed {
             let done = done.position();
-            let entries = self.journal.last().0.saturating_sub(done.0);
+            let entries = journal.last().0.saturating_sub(done.0);
             gauge!(names::FOLLOWER_LAG_ENTRIES, "follower" => *name).set(entries as f64);
-            let oldest = lookout.oldest(&self.journal, done).await?;
-            gauge!(names::FOLLOWER_LAG_SECONDS, "follower" => *name).set(since(oldest));
+            let seconds = gauge!(names::FOLLOWER_LAG_SECONDS, "follower" => *name);
+            tell(&seconds, lookout.oldest(journal, done).await, now);
         }
         let (stored, lookout) = &mut self.readings;
         let stored = *stored.borrow();
-        let oldest = lookout.oldest(&self.journal, stored).await?;
-        gauge!(names::OLDEST_UNSTORED_READING_SECONDS).set(since(oldest));
-        Ok(())
+        let age = gauge!(names::OLDEST_UNSTORED_READING_SECONDS);
+        tell(&age, lookout.oldest(journal, stored).await, now);
+    }
+}
+
+/// Tells how old the oldest is; what can't be found out stays as it was told last.
+fn tell(age: &Gauge, oldest: Result<Option<Timestamp>, journal::Error>, now: Timestamp) {
+    match oldest {
+        Ok(oldest) => age.set(oldest.map_or(0.0, |at| now.since(at).as_secs_f64())),
+        Err(error) => {
+            debug!(error = %telemetry::with_causes(&error), "a follower's lag is not known");
+        }
     }
 }
 

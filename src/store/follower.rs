@@ -29,6 +29,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::journal::entry::Entry;
 use crate::journal::{Follower, Journal};
 use crate::telemetry::stages::{self, Stage};
+use crate::telemetry::traces;
 
 /// The follower of one partition's journal. [`Writer::run`] does the work.
 pub struct Writer<C> {
@@ -143,7 +144,9 @@ impl<C: Clock> Writer<C> {
             let write = session.write(batch, stand.stored_at);
             let written = self.gather_meanwhile(write, &mut next, &mut intake).await?;
             outage.over();
-            stages::passed(Stage::Stored, self.clock.now(), receipts);
+            let now = self.clock.now();
+            stages::passed(Stage::Stored, now, receipts);
+            traces::stored(stand.cursor.position, now);
             self.report.stored(stand.cursor.position, readings, &written, begun.elapsed());
             batch = next;
         }

@@ -218,6 +218,14 @@ mod tests {
     }
 
     #[test]
+    fn every_task_is_a_label_of_its_metrics() {
+        let row = names::row(names::STORE_MAINTENANCE_SECONDS).expect("in the catalogue");
+        for task in Task::ALL {
+            assert!(row.admits("task", task.name()), "{}", task.name());
+        }
+    }
+
+    #[test]
     fn only_what_fails_for_a_while_is_a_problem() {
         assert_eq!(MaintenanceState::default().problem(), None);
         assert_eq!(failing_for(FAILING_MIN / 2).problem(), None);

@@ -317,6 +317,12 @@ catalogue! {
     }
 }
 
+/// The row of a metric.
+#[must_use]
+pub fn row(name: &str) -> Option<&'static Metric> {
+    ALL.iter().find(|metric| metric.name == name)
+}
+
 /// Tells the installed recorder what each metric says, and begins those at 0 that are there from the
 /// start.
 pub fn begin() {

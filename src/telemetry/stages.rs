@@ -96,8 +96,7 @@ impl Stages {
     /// In Prometheus' text format.
     pub(super) fn render(&self) -> String {
         let (name, mut text) = (names::STAGE_LATENCY_SECONDS, String::new());
-        let row = names::ALL.iter().find(|metric| metric.name == name);
-        let says = row.expect("every metric is in the catalogue").says();
+        let says = names::row(name).expect("every metric is in the catalogue").says();
         let written = writeln!(text, "# HELP {name} {says}\n# TYPE {name} summary");
         let stages = Stage::ALL.into_iter().map(|stage| {
             let told = self.window(stage).told(Instant::now());

@@ -10,7 +10,5 @@ mod blocks;
 mod claims;
 mod examples;
 mod link;
-#[path = "../support/page.rs"]
-mod page;
 mod refusals;
 mod tables;

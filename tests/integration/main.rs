@@ -39,6 +39,8 @@ mod store;
 mod supervised;
 mod support;
 mod support_claims;
+#[cfg(feature = "otlp")]
+mod traces;
 mod vitals;
 mod watch;
 #[cfg(feature = "demo")]

@@ -2,9 +2,6 @@
 //!
 //! `PULSEWARD_WRITE_DOCS=1` rewrites the page's tables instead of comparing them.
 
-#[path = "../support/page.rs"]
-mod page;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use pulseward::telemetry::catalogue::{self, Kind, Metric};
@@ -12,6 +9,7 @@ use pulseward::telemetry::names;
 
 use crate::support::house::House;
 use crate::support::http;
+use crate::support::page;
 use crate::support::postgres::{Database, PrivateServer};
 use crate::support::publishing::{Publishing, publish};
 use crate::support::recording::Recording;

@@ -10,6 +10,8 @@ pub(crate) mod journal;
 pub(crate) mod live_ward;
 pub(crate) mod mosquitto;
 pub(crate) mod network;
+#[path = "../support/page.rs"]
+pub(crate) mod page;
 pub(crate) mod port;
 pub(crate) mod postgres;
 pub(crate) mod process;

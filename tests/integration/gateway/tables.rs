@@ -11,7 +11,7 @@ use pulseward::proto::v1::reading::{Measured, Value};
 use pulseward::vitals::{Quantity, Unit, Vital};
 
 use super::blocks::Page;
-use super::page;
+use crate::support::page;
 
 #[test]
 fn the_table_of_vitals_is_that_of_the_code() {
