@@ -282,10 +282,8 @@ impl Survey {
     pub fn window(&self, place: usize) -> (Micros, Micros) {
         let message = &self.messages[place];
         let heard = message.acknowledged().unwrap_or(self.span.1) + RECEIPT_MAX;
-        let latest = match self.outages.end_within(message.published, heard) {
-            Some(end) => heard.max(end + DRAIN_MAX),
-            None => heard,
-        };
+        let drained = self.outages.drained_by(message.published, heard, DRAIN_MAX);
+        let latest = drained.map_or(heard, |by| heard.max(by));
         (message.published - self.clocks_apart, latest + self.clocks_apart)
     }
 

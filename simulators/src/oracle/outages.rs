@@ -49,6 +49,17 @@ impl Outages {
         self.touching(from, until).map(|(_, end)| *end).max()
     }
 
+    /// By when all that piled up in an outage was taken in at the latest, if one touches the span,
+    /// or the time after it in which more came than could be taken in at once: as long as the outage
+    /// was. Never longer than `drain_max`.
+    #[must_use]
+    pub fn drained_by(&self, from: Micros, until: Micros, drain_max: Micros) -> Option<Micros> {
+        let behind = |(begin, end): &(Micros, Micros)| end + (end - begin).min(drain_max);
+        let touching = self.0.iter().take_while(|(begin, _)| *begin <= until);
+        let touching = touching.filter(|span| from <= behind(span));
+        touching.map(|(_, end)| end + drain_max).max()
+    }
+
     /// How much of the span it was away.
     #[must_use]
     pub fn within(&self, from: Micros, until: Micros) -> Micros {
@@ -74,5 +85,16 @@ mod tests {
         assert_eq!(outages.within(12, 31), 4);
         assert_eq!((outages.end_within(16, 29), outages.within(16, 29)), (None, 0));
         assert_eq!(outages.drained(20).spans(), [(0, 60)]);
+    }
+
+    #[test]
+    fn what_comes_while_a_backlog_is_taken_in_waits_behind_it() {
+        let outages = Outages::new(vec![(100, 110), (200, 300)]);
+        assert_eq!(outages.drained_by(105, 106, 60), Some(170), "in the outage");
+        assert_eq!(outages.drained_by(120, 121, 60), Some(170), "as long after it as it was");
+        assert_eq!(outages.drained_by(121, 122, 60), None, "later");
+        assert_eq!(outages.drained_by(360, 361, 60), Some(360), "no longer than it may take");
+        assert_eq!(outages.drained_by(361, 362, 60), None);
+        assert_eq!(outages.drained_by(90, 250, 60), Some(360), "the last of several");
     }
 }
