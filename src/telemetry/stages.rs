@@ -3,7 +3,8 @@
 //! Fixed buckets (the histograms of [`names`]) add up over instances and say little about a tail
 //! between two bounds; these quantiles don't add up, and are within 1 % of what was measured. So
 //! there are both: buckets for alarms over a fleet, quantiles for people who look at one service.
-//! What is told is of the last minute, in steps of [`SLOT`]; sums and counts are since the start.
+//! What is told is of the last minute, in steps of ten seconds; sums and counts are since the
+//! start.
 //!
 //! Each stage has one thread or task that records, once a batch and behind what somebody waits for;
 //! only a scrape takes the same lock, for microseconds. Nothing is recorded before
