@@ -147,7 +147,7 @@ impl Service {
         );
 
         let lags =
-            Lags::new(journal.clone(), Arc::clone(&clock), Arc::clone(&backlog), monitor.stored());
+            Lags::new(journal.clone(), Arc::clone(&clock), Arc::clone(&backlog), store.state());
         let surroundings = Surroundings {
             stored: monitor.stored(),
             backlog,
@@ -170,6 +170,7 @@ impl Service {
             .of("vitals_hub", Done::Followed(vitals.done()))
             .of("verdicts", Done::Followed(verdicts.done()))
             .of("tally", Done::Followed(tally.done()));
+        gauge!(names::STARTED_TIMESTAMP_SECONDS).set(told_by.now().micros() as f64 / 1e6);
         gauge!(names::JOURNAL_LIMIT_BYTES).set(config.journal.max_bytes.0 as f64);
 
         let parts = grpc::Parts {

@@ -20,6 +20,7 @@ use crate::engine::output::Output;
 use crate::journal::{self, Entry, Follower, Journal, Progress};
 use crate::partition::Backlog;
 use crate::position::Position;
+use crate::store;
 use crate::telemetry::{self, names};
 
 /// How often it looks: scrapes are some seconds apart.
@@ -35,7 +36,7 @@ pub(super) struct Lags {
     backlog: Arc<Backlog>,
     followed: Vec<Followed>,
     /// Looks for the oldest reading that is not in the database.
-    readings: (watch::Receiver<Position>, Lookout),
+    readings: (watch::Receiver<store::State>, Lookout),
 }
 
 /// Who follows the journal, and where their oldest entry is.
@@ -49,15 +50,15 @@ struct Followed {
 pub(super) enum Done {
     /// A follower says so itself.
     Followed(Progress),
-    /// The store is as far as the database says.
-    Stored(watch::Receiver<Position>),
+    /// The store is as far as the database says, once it has said so.
+    Stored(watch::Receiver<store::State>),
 }
 
 impl Done {
-    fn position(&self) -> Position {
+    fn position(&self) -> Option<Position> {
         match self {
-            Self::Followed(progress) => progress.position(),
-            Self::Stored(stored) => *stored.borrow(),
+            Self::Followed(progress) => Some(progress.position()),
+            Self::Stored(store) => store.borrow().cursor,
         }
     }
 }
@@ -67,11 +68,11 @@ impl Lags {
         journal: Journal,
         clock: Arc<dyn Clock>,
         backlog: Arc<Backlog>,
-        stored: watch::Receiver<Position>,
+        store: watch::Receiver<store::State>,
     ) -> Self {
-        let readings = (stored.clone(), Lookout::new(has_reading));
+        let readings = (store.clone(), Lookout::new(has_reading));
         let lags = Self { journal, clock, backlog, followed: Vec::new(), readings };
-        lags.of("store", Done::Stored(stored))
+        lags.of("store", Done::Stored(store))
     }
 
     /// The same, which also tells of this follower.
@@ -102,14 +103,14 @@ impl Lags {
         let (journal, now) = (&self.journal, self.clock.now());
         gauge!(names::UNCOMMITTED_SECONDS).set(self.backlog.age(now).as_secs_f64());
         for Followed { name, done, lookout } in &mut self.followed {
-            let done = done.position();
+            let Some(done) = done.position() else { continue };
             let entries = journal.last().0.saturating_sub(done.0);
             gauge!(names::FOLLOWER_LAG_ENTRIES, "follower" => *name).set(entries as f64);
             let seconds = gauge!(names::FOLLOWER_LAG_SECONDS, "follower" => *name);
             tell(&seconds, lookout.oldest(journal, done).await, now);
         }
-        let (stored, lookout) = &mut self.readings;
-        let stored = *stored.borrow();
+        let (store, lookout) = &mut self.readings;
+        let Some(stored) = store.borrow().cursor else { return };
         let age = gauge!(names::OLDEST_UNSTORED_READING_SECONDS);
         tell(&age, lookout.oldest(journal, stored).await, now);
     }

@@ -157,7 +157,8 @@ fn table(metrics: &[Metric]) -> String {
     for metric in metrics {
         let (name, kind, unit) = (metric.name, metric.kind.name(), metric.unit);
         let labels: Vec<_> = metric.labels.iter().map(described).collect();
-        let from = if metric.is_there_from_the_start() { "" } else { " *(once known)*" };
+        let is_late = metric.kind == Kind::GaugeOnceKnown;
+        let from = if is_late { " *(once known)*" } else { "" };
         let (labels, says) = (labels.join("; "), metric.says());
         writeln!(table, "| `{name}` | {kind} | {labels} | {unit} | {says}{from} |")
             .expect("a String takes all");

@@ -133,6 +133,9 @@ catalogue! {
         /// When the configuration in force was read.
         CONFIG_READ_TIMESTAMP_SECONDS = "pulseward_config_read_timestamp_seconds":
             GaugeOnceKnown of "seconds since 1970";
+        /// When this process began to serve.
+        STARTED_TIMESTAMP_SECONDS = "pulseward_started_timestamp_seconds":
+            GaugeOnceKnown of "seconds since 1970";
         /// Whether `/readyz` answers 200.
         READY = "pulseward_ready": Gauge of "1 or 0";
         /// From the receipt of a message to the end of a stage, for the messages of the last minute:
@@ -140,14 +143,15 @@ catalogue! {
         /// messages with readings) stored in the database. NaN while there are none.
         STAGE_LATENCY_SECONDS = "pulseward_stage_latency_seconds": Summary of "seconds"
             { stage: Values::These(&["applied", "committed", "streamed", "stored"]) };
-        /// Entries of the journal that a follower has not done with.
+        /// Entries of the journal that a follower has not done with. How far the store is the
+        /// database says, so that it is 0 until that was reached for the first time.
         FOLLOWER_LAG_ENTRIES = "pulseward_follower_lag_entries": Gauge of "entries"
             { follower: FOLLOWERS };
         /// For how long the oldest of these has waited since its receipt.
         FOLLOWER_LAG_SECONDS = "pulseward_follower_lag_seconds": Gauge of "seconds"
             { follower: FOLLOWERS };
         /// Age, since its receipt, of the oldest reading that is in the journal and not in the
-        /// database; 0 if there is none.
+        /// database; 0 if there is none, and until the database was reached for the first time.
         OLDEST_UNSTORED_READING_SECONDS = "pulseward_oldest_unstored_reading_age_seconds":
             Gauge of "seconds";
         /// Age, since its receipt, of the oldest input that was taken in and is not durable yet; 0
