@@ -94,6 +94,12 @@ impl Inbox {
         }
     }
 
+    /// Puts a message back in its place, before all others. To be called only with the one that was
+    /// taken last.
+    pub(super) fn hold_back(&mut self, message: Work) {
+        self.held_back = Some(message);
+    }
+
     /// Gives back to the broker, unacknowledged, what it has delivered.
     pub(super) fn give_back(&mut self) {
         self.held_back = None;

@@ -196,11 +196,22 @@ impl Line {
                 return Ok(true);
             }
             match self.inbox.wait(self.messages(), self.patience()) {
-                Received::Work(work) => self.take(work, batch)?,
+                Received::Work(work) => self.take_awaited(work, batch)?,
                 Received::Closed => return Ok(false),
                 Received::Nothing => self.pass_time(batch)?,
             }
         }
+    }
+
+    /// Takes what was waited for, unless it is a message and the room has gone meanwhile: then it
+    /// stays where it was.
+    fn take_awaited(&mut self, work: Work, batch: &mut Batch) -> Result<(), Error> {
+        self.mind_room(batch)?;
+        if self.messages() == Messages::Held && work.is_message() {
+            self.inbox.hold_back(work);
+            return Ok(());
+        }
+        self.take(work, batch)
     }
 
     /// Whether messages are taken: what was journaled of it, so that none is between the inputs

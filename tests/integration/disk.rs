@@ -86,7 +86,7 @@ async fn a_full_file_system_stops_acknowledging_and_then_the_service_and_loses_n
 
     // Short: the commit that finds it so is the last. The service says that it is not ready, and
     // nothing that comes from then on is acknowledged.
-    let acknowledged = house.metric("pulseward_mqtt_acknowledged_total").await;
+    let acknowledged = house.metric_from("pulseward_mqtt_acknowledged_total", third).await;
     disk.fill(100);
     publishing.allow(third + usize::from(NOTICED_AFTER));
     wait_until("the service not to be ready", async || !is_ready(&house).await).await;

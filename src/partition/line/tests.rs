@@ -11,7 +11,7 @@ use crate::clock::SystemClock;
 use crate::engine;
 use crate::engine::alerts::{Alert, AlertEvent, Phase, Trigger};
 use crate::engine::audit::{Digest, Head};
-use crate::engine::input::{Principal, Role, Sites};
+use crate::engine::input::{Principal, Publish, Role, Sites};
 use crate::engine::output::Refusal;
 use crate::engine::query::{Query, Question};
 use crate::journal::memory::{Memory, settings};
@@ -224,6 +224,39 @@ fn what_piled_up_while_messages_were_held_is_given_its_moment_to_come() {
     let mut drained = Batch::default();
     assert!(line.wait(&mut drained).unwrap());
     assert_eq!(events(&drained), [&Event::Link(Link::CaughtUp)]);
+}
+
+#[test]
+fn a_message_that_was_waited_for_is_not_taken_where_the_room_has_gone_meanwhile() {
+    let Bench { _dir, mut line, inbox, .. } = bench(Duration::ZERO);
+    line.start(Settings::default(), &mut Batch::default()).unwrap();
+    for number in [2, 3] {
+        inbox.try_send(arrives(message(number))).unwrap();
+    }
+    line.surroundings.backlog.hold(true);
+    let mut held = Batch::default();
+    line.take_awaited(arrives(message(1)), &mut held).unwrap();
+    line.take_awaited(arrives(Event::Tick), &mut held).unwrap();
+    assert_eq!(events(&held), [&Event::Intake(Intake::Held), &Event::Tick]);
+
+    line.surroundings.backlog.hold(false);
+    let mut taken = Batch::default();
+    line.fill(&mut taken).unwrap();
+    let resumed = Event::Intake(Intake::Resumed);
+    let messages = [1, 2, 3].map(message);
+    let in_order: Vec<_> = std::iter::once(&resumed).chain(&messages).collect();
+    assert_eq!(events(&taken), in_order);
+}
+
+/// A message, told apart by its topic.
+fn message(number: u32) -> Event {
+    Event::Publish(Publish {
+        topic: number.to_string(),
+        payload: bytes::Bytes::new(),
+        encoding: None,
+        correlation: None,
+        retained: false,
+    })
 }
 
 #[test]

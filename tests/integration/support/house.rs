@@ -17,7 +17,7 @@ use super::mosquitto::{self, Mosquitto};
 use super::recording::{EventRow, RULES, ReadingRow, Recording, SITE};
 use super::service::{self, Service};
 use super::sql::Sql;
-use super::wait::{wait_until, wait_within};
+use super::wait::{wait_for, wait_until, wait_within};
 use super::watcher::micros;
 
 /// For a backlog of thousands of messages in a test's build on a busy machine.
@@ -115,6 +115,15 @@ impl House {
         let Ok(answer) = http::get(self.service.http().await, "/metrics").await else { return 0.0 };
         let lines = answer.body.lines().filter(|line| line.starts_with(prefix));
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    /// [`House::metric`], once it is so large: what a follower has done may be counted after it.
+    pub(crate) async fn metric_from(&self, prefix: &str, least: usize) -> f64 {
+        let least = f64::from(u32::try_from(least).expect("tests count less"));
+        wait_for(&format!("{prefix} to be {least}"), async || {
+            Some(self.metric(prefix).await).filter(|value| *value >= least)
+        })
+        .await
     }
 
     /// Waits until so many readings are stored.
