@@ -8,10 +8,10 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tonic::transport::Endpoint;
 use tonic::{Code, Response, Status};
 use tonic_types::StatusExt;
 
+use crate::address::{InvalidAddress, endpoint};
 use crate::caller::{Authorised, Caller};
 use crate::convert;
 use crate::proto::v1;
@@ -56,14 +56,8 @@ pub struct Wearing<'a> {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address is no address.
-    #[error("{url:?} is no gRPC address; one is like http://127.0.0.1:50051")]
-    Address {
-        /// What was given.
-        url: String,
-        /// What is wrong with it.
-        #[source]
-        source: tonic::transport::Error,
-    },
+    #[error(transparent)]
+    Address(#[from] InvalidAddress),
     /// The service can't be reached.
     #[error("connecting to the service at {url}")]
     Connect {
@@ -110,10 +104,7 @@ impl Enroller {
     /// # Errors
     /// As [`Enroller::connect`].
     pub async fn connect_as(url: &str, caller: &Caller) -> Result<Self, Error> {
-        let endpoint = Endpoint::from_shared(url.to_owned())
-            .map_err(|source| Error::Address { url: url.to_owned(), source })?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(CALL_TIMEOUT);
+        let endpoint = endpoint(url)?.connect_timeout(CONNECT_TIMEOUT).timeout(CALL_TIMEOUT);
         let channel = endpoint.connect().await;
         let channel = channel.map_err(|source| Error::Connect { url: url.to_owned(), source })?;
         let registry = RegistryServiceClient::new(caller.over(channel.clone()));

@@ -48,6 +48,7 @@ use run::Running;
 pub use scenario::Scenario;
 pub use summary::Summary;
 
+use crate::address::InvalidAddress;
 use crate::caller::Caller;
 use crate::enroll;
 use crate::publish::{self, Broker, Message};
@@ -86,6 +87,9 @@ pub enum Error {
     /// The record can't be written.
     #[error("keeping the record")]
     Record(#[from] record::Error),
+    /// The service's address is none.
+    #[error(transparent)]
+    Address(#[from] InvalidAddress),
     /// The fleet can't be made known to the service.
     #[error("enrolling the fleet")]
     Enroll(#[from] enroll::Error),

@@ -29,6 +29,7 @@
 //! number at every attempt and in every re-run of the same start. What is expected is computed
 //! from what was sent, never from what was planned.
 
+pub mod address;
 pub mod bench;
 pub mod bidmc;
 pub mod caller;

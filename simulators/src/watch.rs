@@ -14,9 +14,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
+use crate::address::{InvalidAddress, endpoint};
 use crate::convert;
 use crate::proto::v1;
 use crate::proto::v1::alert_service_client::AlertServiceClient;
@@ -79,14 +80,8 @@ pub struct Seen {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address is no address.
-    #[error("{url:?} is no gRPC address; one is like http://127.0.0.1:50051")]
-    Address {
-        /// What was given.
-        url: String,
-        /// What is wrong with it.
-        #[source]
-        source: tonic::transport::Error,
-    },
+    #[error(transparent)]
+    Address(#[from] InvalidAddress),
     /// The service does not let us watch.
     #[error("watching alerts: {} ({:?})", .status.message(), .status.code())]
     Refused {
@@ -115,9 +110,7 @@ pub struct SeenAlerts(watch::Receiver<Seen>);
 /// # Errors
 /// If `url` is no address.
 pub fn alerts(url: &str, site: Option<&str>) -> Result<(AlertWatcher, SeenAlerts), Error> {
-    let endpoint = Endpoint::from_shared(url.to_owned())
-        .map_err(|source| Error::Address { url: url.to_owned(), source })?
-        .connect_timeout(CONNECT_TIMEOUT);
+    let endpoint = endpoint(url)?.connect_timeout(CONNECT_TIMEOUT);
     let client = AlertServiceClient::new(endpoint.connect_lazy());
     let site_ids = site.map(str::to_owned).into_iter().collect();
     let filter = v1::AlertFilter { site_ids, ..v1::AlertFilter::default() };

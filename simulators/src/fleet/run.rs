@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tonic::transport::Endpoint;
 
 use super::board::{self, Board, Ticket};
 use super::fault;
@@ -18,9 +17,10 @@ use super::swap::Swapper;
 use super::watcher::{Seen, Watcher};
 use super::wire::Times;
 use super::{Connections, Error, Lane, Scenario, Settings, Summary};
+use crate::address::endpoint;
 use crate::publish::{self, Message, Publisher};
 use crate::record::RunClock;
-use crate::{enroll, sample};
+use crate::sample;
 
 /// Connections that are made at a time: a broker's backlog of new ones is about a hundred.
 const CONNECTING_MAX: usize = 64;
@@ -269,11 +269,6 @@ fn early(ended: Option<Result<Result<(), publish::Error>, tokio::task::JoinError
         Some(Err(error)) => Error::Publish(error),
         _ => Error::Schedule(schedule::Error::Ended),
     }
-}
-
-fn endpoint(url: &str) -> Result<Endpoint, Error> {
-    Endpoint::from_shared(url.to_owned())
-        .map_err(|source| enroll::Error::Address { url: url.to_owned(), source }.into())
 }
 
 /// The present, in a word.

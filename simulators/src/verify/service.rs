@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::time::{Instant, sleep};
-use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 
+use crate::address::{InvalidAddress, endpoint};
 use crate::caller::{Authorised, Caller};
 use crate::proto::v1;
 use crate::proto::v1::alert_service_client::AlertServiceClient;
@@ -43,14 +43,8 @@ pub struct Story {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address is no address.
-    #[error("{url:?} is no gRPC address; one is like http://127.0.0.1:50051")]
-    Address {
-        /// What was given.
-        url: String,
-        /// What is wrong with it.
-        #[source]
-        source: tonic::transport::Error,
-    },
+    #[error(transparent)]
+    Address(#[from] InvalidAddress),
     /// Nobody listens there.
     #[error("no service is at {url} ({}); start it, or name another with --grpc", .status.message())]
     Unreachable {
@@ -82,10 +76,7 @@ impl Service {
     /// # Errors
     /// If `url` is no address.
     pub fn new(url: &str, caller: &Caller) -> Result<Self, Error> {
-        let endpoint = Endpoint::from_shared(url.to_owned())
-            .map_err(|source| Error::Address { url: url.to_owned(), source })?
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(CALL_TIMEOUT);
+        let endpoint = endpoint(url)?.connect_timeout(CONNECT_TIMEOUT).timeout(CALL_TIMEOUT);
         let client = AlertServiceClient::new(caller.over(endpoint.connect_lazy()))
             .max_decoding_message_size(MESSAGE_BYTES_MAX);
         Ok(Self { url: url.to_owned(), client })
