@@ -102,14 +102,8 @@ pub enum Error {
     #[error("--measures: {0}")]
     Measures(String),
     /// The service can't be reached.
-    #[error("can't connect to the service at {url}")]
-    Connect {
-        /// Where it was looked for.
-        url: String,
-        /// Why.
-        #[source]
-        source: grpc_client::Error,
-    },
+    #[error(transparent)]
+    Connect(#[from] grpc_client::NotConnected),
     /// The service was lost while it was asked for a site. No line was tried.
     #[error("looking for site {site}: {reason}")]
     Site {

@@ -66,14 +66,8 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The service can't be reached.
-    #[error("can't connect to the service at {url}")]
-    Connect {
-        /// Where it was looked for.
-        url: String,
-        /// Why.
-        #[source]
-        source: grpc_client::Error,
-    },
+    #[error(transparent)]
+    Connect(#[from] grpc_client::NotConnected),
     /// The service refused.
     #[error("{action}: {} ({:?})", .status.message(), .status.code())]
     Refused {
@@ -192,9 +186,7 @@ struct Desk {
 
 impl Desk {
     async fn connect(service: &Service, is_awaited: bool) -> Result<Self, Error> {
-        let connection = service.connect(CALL_TIMEOUT).await;
-        let url = service.url.clone();
-        let connection = connection.map_err(|source| Error::Connect { url, source })?;
+        let connection = service.connect(CALL_TIMEOUT).await?;
         Ok(Self { registry: RegistryServiceClient::new(connection), is_awaited })
     }
 

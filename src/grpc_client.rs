@@ -58,6 +58,17 @@ pub struct Service {
     pub token_file: Option<PathBuf>,
 }
 
+/// There is no connection to the service.
+#[derive(Debug, thiserror::Error)]
+#[error("can't connect to the service at {url}")]
+pub struct NotConnected {
+    /// Where it was looked for.
+    pub url: String,
+    /// Why.
+    #[source]
+    pub reason: Error,
+}
+
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -111,8 +122,13 @@ impl Service {
     /// Connects. A call that is not answered within `call_timeout` is given up. Cancel safe.
     ///
     /// # Errors
-    /// [`Error`].
-    pub async fn connect(&self, call_timeout: Duration) -> Result<Connection, Error> {
+    /// [`NotConnected`].
+    pub async fn connect(&self, call_timeout: Duration) -> Result<Connection, NotConnected> {
+        let connected = self.try_connect(call_timeout).await;
+        connected.map_err(|reason| NotConnected { url: self.url.clone(), reason })
+    }
+
+    async fn try_connect(&self, call_timeout: Duration) -> Result<Connection, Error> {
         let target = Target::parse(&self.url)?;
         self.check(&target)?;
         let bearer = Bearer { file: self.token_file.clone() };
@@ -282,14 +298,14 @@ mod tests {
             ..Service::at("http://ward.example:50051")
         };
         let refused = service.connect(CONNECT_TIMEOUT).await.map(drop).expect_err("plain");
-        assert!(matches!(refused, Error::PlainToken), "{refused}");
+        assert!(matches!(refused.reason, Error::PlainToken), "{refused}");
     }
 
     #[tokio::test]
     async fn certificates_without_tls_are_a_mistake() {
         let service = Service { ca: Some("ca.pem".into()), ..Service::at("http://127.0.0.1:1") };
         let refused = service.connect(CONNECT_TIMEOUT).await.map(drop).expect_err("no TLS");
-        assert!(matches!(refused, Error::NoTls { option: "--ca" }), "{refused}");
+        assert!(matches!(refused.reason, Error::NoTls { option: "--ca" }), "{refused}");
     }
 
     #[test]

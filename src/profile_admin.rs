@@ -100,14 +100,8 @@ pub enum Error {
     #[error("{0}")]
     Invalid(Violations),
     /// The service can't be reached.
-    #[error("can't connect to the service at {url}")]
-    Connect {
-        /// Where it was looked for.
-        url: String,
-        /// Why.
-        #[source]
-        source: grpc_client::Error,
-    },
+    #[error(transparent)]
+    Connect(#[from] grpc_client::NotConnected),
     /// The service refused.
     #[error("{action}: {refusal}")]
     Refused {
@@ -170,9 +164,7 @@ pub async fn put(task: &Put) -> Result<String, Error> {
 }
 
 async fn connect(service: &Service) -> Result<ProfileServiceClient<Connection>, Error> {
-    let connection = service.connect(CALL_TIMEOUT).await;
-    let url = service.url.clone();
-    Ok(ProfileServiceClient::new(connection.map_err(|source| Error::Connect { url, source })?))
+    Ok(ProfileServiceClient::new(service.connect(CALL_TIMEOUT).await?))
 }
 
 /// An owner's profile as it stands, and the etag that says so.

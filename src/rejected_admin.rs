@@ -116,14 +116,8 @@ impl Filters {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The service can't be reached.
-    #[error("can't connect to the service at {url}")]
-    Connect {
-        /// Where it was looked for.
-        url: String,
-        /// Why.
-        #[source]
-        source: grpc_client::Error,
-    },
+    #[error(transparent)]
+    Connect(#[from] grpc_client::NotConnected),
     /// The service refused.
     #[error("{action}: {} ({:?})", .status.message(), .status.code())]
     Refused {
@@ -302,9 +296,7 @@ fn why(message: &v1::RejectedMessage) -> String {
 }
 
 async fn connect(service: &Service) -> Result<IngestServiceClient<Connection>, Error> {
-    let connection = service.connect(CALL_TIMEOUT).await;
-    let url = service.url.clone();
-    Ok(IngestServiceClient::new(connection.map_err(|source| Error::Connect { url, source })?))
+    Ok(IngestServiceClient::new(service.connect(CALL_TIMEOUT).await?))
 }
 
 fn refused(action: &'static str, status: Status) -> Error {

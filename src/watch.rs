@@ -70,14 +70,8 @@ pub struct Options {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The service can't be reached.
-    #[error("can't connect to the service at {url}")]
-    Connect {
-        /// Where it was looked for.
-        url: String,
-        /// Why.
-        #[source]
-        source: grpc_client::Error,
-    },
+    #[error(transparent)]
+    Connect(#[from] grpc_client::NotConnected),
     /// The service refused.
     #[error("{action}: {} ({:?})", .status.message(), .status.code())]
     Refused {

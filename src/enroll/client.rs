@@ -55,9 +55,7 @@ pub(super) struct Client {
 impl Client {
     /// Connects to the service.
     pub(super) async fn connect(service: &Service) -> Result<Self, Error> {
-        let connection = service.connect(CALL_TIMEOUT).await;
-        let url = service.url.clone();
-        let connection = connection.map_err(|source| Error::Connect { url, source })?;
+        let connection = service.connect(CALL_TIMEOUT).await?;
         Ok(Self { registry: RegistryServiceClient::new(connection) })
     }
 

@@ -16,7 +16,7 @@ use tonic::{Code, Status, Streaming};
 
 use super::liveness::SILENCE_MAX;
 use super::{Error, News};
-use crate::grpc_client::Service;
+use crate::grpc_client::{NotConnected, Service};
 use crate::proto::v1;
 use crate::proto::v1::alert_service_client::AlertServiceClient;
 use crate::proto::v1::vitals_service_client::VitalsServiceClient;
@@ -55,7 +55,7 @@ enum Cut {
     /// By the service, or on the way.
     Status(Box<Status>),
     /// There is no way.
-    Connect(crate::grpc_client::Error),
+    Connect(NotConnected),
 }
 
 impl From<Status> for Cut {
@@ -64,8 +64,17 @@ impl From<Status> for Cut {
     }
 }
 
-impl From<crate::grpc_client::Error> for Cut {
-    fn from(error: crate::grpc_client::Error) -> Self {
+impl From<Cut> for Error {
+    fn from(cut: Cut) -> Self {
+        match cut {
+            Cut::Connect(error) => error.into(),
+            Cut::Status(status) => Self::Refused { action: "watching alerts", status },
+        }
+    }
+}
+
+impl From<NotConnected> for Cut {
+    fn from(error: NotConnected) -> Self {
         Self::Connect(error)
     }
 }
@@ -94,7 +103,7 @@ impl Alerts {
             let cut = match self.stream().await {
                 Ok(never) => match never {},
                 Err(cut) if self.was_live => cut,
-                Err(cut) => return self.error(cut),
+                Err(cut) => return cut.into(),
             };
             if self.cursor != begun_behind {
                 backoff = BACKOFF.0;
@@ -145,14 +154,6 @@ impl Alerts {
             && matches!(status.code(), Code::OutOfRange | Code::InvalidArgument)
         {
             self.cursor.clear();
-        }
-    }
-
-    fn error(&self, cut: Cut) -> Error {
-        let url = self.service.url.clone();
-        match cut {
-            Cut::Connect(source) => Error::Connect { url, source },
-            Cut::Status(status) => Error::Refused { action: "watching alerts", status },
         }
     }
 }
@@ -264,7 +265,7 @@ fn why(cut: &Cut) -> String {
     match cut {
         Cut::Status(status) if status.message().is_empty() => format!("{:?}", status.code()),
         Cut::Status(status) => status.message().to_owned(),
-        Cut::Connect(error) => with_causes(error),
+        Cut::Connect(error) => with_causes(&error.reason),
     }
 }
 
