@@ -19,11 +19,11 @@ use super::alerts::DecidingReading;
 use super::alerts::settle::{self, RetrospectiveBreach};
 use super::context::Context;
 use super::patient::{Patient, Source};
-use super::profile::{EffectiveRule, Persistence, Scope};
+use super::profile::{EffectiveRule, Scope};
 use super::rules::track::{LateRun, Reach, Sample, Track, Weight};
-use super::rules::{Seen, deciding};
+use super::rules::{RuleSet, Seen, deciding};
 use crate::clock::Timestamp;
-use crate::vitals::{Quantity, RuleId};
+use crate::vitals::{DeviceKey, Quantity, RuleId};
 
 /// Folds that a patient may have at once; the oldest goes first, and is told as it stands.
 const FOLDS_MAX: usize = 32;
@@ -41,7 +41,8 @@ struct Fold {
     source: Source,
     provenance: (Scope, u32),
     track: Track,
-    /// When the first was measured that came since a live reading of the channel was judged.
+    /// When the first was measured that came after the channel's last live reading, and since that
+    /// was judged: none before it leads up to the next.
     first: Option<Timestamp>,
     /// When the last one was measured.
     last: Timestamp,
@@ -60,6 +61,8 @@ struct Breach {
     level: usize,
     /// The reading that raised that.
     decided_by: DecidingReading,
+    /// Whether that rests on doubtful readings only.
+    is_unconfirmed: bool,
     /// Whether it was told.
     is_told: bool,
 }
@@ -74,7 +77,7 @@ pub(super) fn fold(
     seen: Seen,
 ) {
     if is_known(patient, effective, seen.measured_at) {
-        return;
+        return end_run(patient, cx, effective, source);
     }
     // A dip after a live breach that is pending matters to what late readings hand on to it.
     let breaches = reaches.iter().any(|reach| reach.breaches);
@@ -84,41 +87,82 @@ pub(super) fn fold(
         tell(patient, cx, effective, &mut fold);
         fold.begin_again();
     }
-    let previous = (fold.last != Timestamp::MIN).then_some(fold.last);
-    fold.first.get_or_insert(seen.measured_at);
-    let sample = Sample {
-        measured_at: seen.measured_at,
-        previous,
-        weight: if seen.weight == Weight::Doubtful { seen.weight } else { Weight::Full },
-    };
+    let sample = fold.follow(patient, seen);
     let before = fold.track.active();
     let onset = fold.track.judge(reaches, clear_delay, sample);
-    if before > 0 && fold.track.active() == 0 {
-        fold.last = seen.measured_at;
-        tell(patient, cx, effective, &mut fold);
-        fold.breach = None;
-    }
     (fold.last, fold.value) = (seen.measured_at, seen.value);
     if sample.weight == Weight::Full {
         let breached = reaches.iter().take_while(|reach| reach.breaches).count();
         fold.breached = u8::try_from(breached).expect("at most LEVELS_MAX levels");
     }
     if let (Some(onset), Source::Channel(_, vital)) = (onset, source) {
-        let decided_by = deciding(vital, seen.measured_at, seen.value);
-        let (level, first) = (fold.track.active() - 1, fold.breach.as_ref());
-        let onset = first.map_or(onset, |first| first.onset);
-        let is_told = first.is_some_and(|first| first.is_told);
-        fold.breach = Some(Breach { onset, level, decided_by, is_told });
+        fold.note_breach(onset, deciding(vital, seen.measured_at, seen.value));
     }
-    put(patient, effective, fold);
+    fold.confirm();
+    if before > 0 && fold.track.active() == 0 {
+        tell(patient, cx, effective, &mut fold);
+        fold.breach = None;
+    }
+    put(patient, cx, effective, fold);
 }
 
-/// A late reading without a value: what was pending among the late ones begins again.
-pub(super) fn miss(patient: &mut Patient, source: Source, measured_at: Timestamp) {
-    let folds = patient.late.iter_mut().flat_map(|late| &mut late.folds);
-    for fold in folds.filter(|fold| fold.source == source && fold.last < measured_at) {
+/// A late reading without a value: what was pending among the late ones begins again, and leads up
+/// to nothing.
+pub(super) fn miss(
+    patient: &mut Patient,
+    cx: &mut Context<'_>,
+    effective: &EffectiveRule,
+    source: Source,
+    measured_at: Timestamp,
+) {
+    if is_known(patient, effective, measured_at) {
+        return end_run(patient, cx, effective, source);
+    }
+    let is_of_use = is_pending(patient, effective, source);
+    let Some(mut fold) = take(patient, effective, source, is_of_use) else { return };
+    if fold.last < measured_at {
+        fold.lead_from(patient, measured_at);
         fold.track.break_off();
         (fold.last, fold.breached) = (measured_at, 0);
+    }
+    put(patient, cx, effective, fold);
+}
+
+/// A live reading said that there is no value: what late ones said before it leads up to nothing.
+pub(super) fn cut_off(patient: &mut Patient, effective: &EffectiveRule, source: Source) {
+    let folds = patient.late.iter_mut().flat_map(|late| &mut late.folds);
+    for fold in folds.filter(|it| it.source == source && it.rule == effective.rule.id) {
+        fold.first = None;
+    }
+}
+
+/// A device no longer measures the patient.
+pub(super) fn take_off(patient: &mut Patient, device: DeviceKey) {
+    retain(patient, |fold| fold.source.device() != Some(device));
+}
+
+/// The patient's rules have changed: what was folded by another rule says nothing by this one.
+pub(super) fn adapt(patient: &mut Patient, rules: &RuleSet) {
+    retain(patient, |fold| {
+        let effective = rules.get(&fold.rule);
+        effective.is_some_and(|it| (it.scope, it.version) == fold.provenance)
+            && rules.judges(&fold.rule, fold.source)
+    });
+}
+
+fn retain(patient: &mut Patient, is_kept: impl Fn(&Fold) -> bool) {
+    if let Some(late) = &mut patient.late {
+        late.folds.retain(is_kept);
+        if late.folds.is_empty() {
+            patient.late = None;
+        }
+    }
+}
+
+/// The run is over, if there is one: tells of it, and forgets it.
+fn end_run(patient: &mut Patient, cx: &mut Context<'_>, effective: &EffectiveRule, source: Source) {
+    if let Some(mut fold) = take(patient, effective, source, false) {
+        tell(patient, cx, effective, &mut fold);
     }
 }
 
@@ -166,18 +210,18 @@ fn take(
     })
 }
 
-fn put(patient: &mut Patient, effective: &EffectiveRule, fold: Fold) {
-    if fold.track.is_at_rest() && !is_pending(patient, effective, fold.source) {
-        if patient.late.as_ref().is_some_and(|late| late.folds.is_empty()) {
-            patient.late = None;
-        }
+fn put(patient: &mut Patient, cx: &mut Context<'_>, effective: &EffectiveRule, fold: Fold) {
+    if !fold.says_something(patient, effective) {
         return;
     }
     let late = patient.late.get_or_insert_default();
-    if late.folds.len() == FOLDS_MAX {
-        late.folds.remove(0);
-    }
+    let oldest = (late.folds.len() == FOLDS_MAX).then(|| late.folds.remove(0));
     late.folds.push(fold);
+    if let Some(mut oldest) = oldest
+        && let Some(effective) = cx.rules.get(&oldest.rule)
+    {
+        tell(patient, cx, effective, &mut oldest);
+    }
 }
 
 impl Fold {
@@ -188,10 +232,7 @@ impl Fold {
     }
 
     fn is_apart(&self, reach: &Reach, measured_at: Timestamp) -> bool {
-        match reach.persistence {
-            Persistence::Sustained(sustained) => measured_at.since(self.last) > sustained.max_gap,
-            Persistence::Spot(_) => false,
-        }
+        measured_at.since(self.last) > reach.persistence.longest_gap()
     }
 
     fn begin_again(&mut self) {
@@ -200,9 +241,59 @@ impl Fold {
         self.breach = None;
     }
 
-    fn run(&self) -> LateRun<'_> {
+    /// A reading of the run as its track sees it.
+    fn follow(&mut self, patient: &Patient, seen: Seen) -> Sample {
+        self.lead_from(patient, seen.measured_at);
+        let doubtful = seen.weight == Weight::Doubtful;
+        Sample {
+            measured_at: seen.measured_at,
+            previous: (self.last != Timestamp::MIN).then_some(self.last),
+            weight: if doubtful { Weight::Doubtful } else { Weight::Full },
+        }
+    }
+
+    /// A reading measured then may lead up to the next live one, if the last live one was before it.
+    fn lead_from(&mut self, patient: &Patient, measured_at: Timestamp) {
+        let Source::Channel(device, vital) = self.source else { return };
+        let channel = patient.channel_index(device, vital).map(|index| &patient.channels[index]);
+        if channel.is_none_or(|channel| channel.judged_until() < measured_at) {
+            self.first.get_or_insert(measured_at);
+        }
+    }
+
+    /// A level became active.
+    fn note_breach(&mut self, onset: Timestamp, decided_by: DecidingReading) {
+        let (level, is_unconfirmed) = (self.track.active() - 1, self.track.is_unconfirmed());
+        match &mut self.breach {
+            Some(breach) if breach.level >= level => {}
+            Some(breach) => {
+                *breach = Breach { level, decided_by, is_unconfirmed, ..breach.clone() };
+            }
+            None => {
+                let is_told = false;
+                self.breach = Some(Breach { onset, level, decided_by, is_unconfirmed, is_told });
+            }
+        }
+    }
+
+    /// While the highest level lasts, a reading that is not doubtful may confirm it.
+    fn confirm(&mut self) {
+        let track = &self.track;
+        if let Some(breach) = self.breach.as_mut().filter(|breach| track.active() > breach.level) {
+            breach.is_unconfirmed &= track.is_unconfirmed();
+        }
+    }
+
+    /// Whether it is of use to keep it.
+    fn says_something(&self, patient: &Patient, effective: &EffectiveRule) -> bool {
+        !self.track.is_at_rest() || is_pending(patient, effective, self.source)
+    }
+
+    /// As far as it leads up to a live reading measured then, if it ends in breach.
+    fn leading_up_to(&self, measured_at: Timestamp) -> Option<LateRun<'_>> {
         let onset = self.breach.as_ref().map(|breach| breach.onset);
-        LateRun { track: &self.track, onset, breached: self.breached.into(), first: self.first }
+        let first = self.first.filter(|_| self.last < measured_at && self.breached > 0)?;
+        Some(LateRun { track: &self.track, onset, breached: self.breached.into(), first })
     }
 }
 
@@ -215,6 +306,7 @@ fn tell(patient: &mut Patient, cx: &mut Context<'_>, effective: &EffectiveRule, 
         onset: breach.onset,
         ended_at: fold.last,
         decided_by: breach.decided_by,
+        is_unconfirmed: breach.is_unconfirmed,
     };
     settle::tell_retrospective(patient, cx, effective, breach.level, told);
 }
@@ -225,33 +317,32 @@ pub(super) fn conclude(patient: &mut Patient, cx: &mut Context<'_>) {
     late.folds.retain_mut(|fold| {
         let Some(effective) = cx.rules.get(&fold.rule) else { return false };
         tell(patient, cx, effective, fold);
-        true
+        fold.says_something(patient, effective)
     });
     if !late.folds.is_empty() {
         patient.late = Some(late);
     }
 }
 
-/// A live reading is about to be judged by a rule, `heard_before` being the newest before it. Where
-/// late readings lead up to it, the live condition goes on from them: gives the reading that came
-/// before it in measured time, which is one of theirs.
+/// A live reading is about to be judged by a rule. Where late readings lead up to it, the live
+/// condition goes on from them: gives the reading that came before it in measured time, which is
+/// one of theirs.
 pub(super) fn hand_on(
     patient: &mut Patient,
     effective: &EffectiveRule,
     source: Source,
     (reaches, sample): (&[Reach], Sample),
-    heard_before: Timestamp,
 ) -> Option<Timestamp> {
-    let is_it = |it: &&mut Fold| it.source == source && it.rule == effective.rule.id;
     let mut late = patient.late.take()?;
+    let is_it = |it: &&mut Fold| it.source == source && it.rule == effective.rule.id;
     let handed_on = late.folds.iter_mut().find(is_it).and_then(|fold| {
-        let leads_up = heard_before <= fold.last && fold.last < sample.measured_at;
-        if leads_up && fold.breached > 0 {
+        let handed_on = fold.leading_up_to(sample.measured_at).map(|run| {
             let index = super::rules::track(patient, effective, source);
-            patient.tracks[index].track.go_on_from(fold.run(), reaches, sample);
-        }
+            patient.tracks[index].track.go_on_from(run, reaches, sample);
+            fold.last
+        });
         fold.first = None;
-        (leads_up && fold.breached > 0).then_some(fold.last)
+        handed_on
     });
     patient.late = Some(late);
     handed_on

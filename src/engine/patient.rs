@@ -79,8 +79,6 @@ pub(super) struct Channel {
     pub(super) vital: Vital,
     /// No value has come for so long that the last one says nothing of now.
     pub(super) is_stale: bool,
-    /// An absent value came after the last one that was judged: nothing runs on across it.
-    pub(super) is_broken: bool,
     /// When the newest of its live readings was measured: one measured no later is out of order.
     pub(super) newest: Timestamp,
     /// What that one said, if anything is known of it.
@@ -88,7 +86,10 @@ pub(super) struct Channel {
     /// When the newest one that the rules judged was measured; [`Timestamp::MIN`] if there was
     /// none.
     pub(super) judged_at: Timestamp,
-    /// What that one said; a level of consciousness by its number.
+    /// When the newest one without a value was measured, across which nothing runs on;
+    /// [`Timestamp::MIN`] if there was none.
+    pub(super) missed_at: Timestamp,
+    /// What the one that was judged said; a level of consciousness by its number.
     pub(super) value: Quantity,
     /// When something last came on it, or its binding began.
     pub(super) heard: Attentive,
@@ -140,6 +141,9 @@ pub(super) struct RuleTrack {
     pub(super) provenance: (Scope, u32),
     /// Where it stands.
     pub(super) track: Track,
+    /// When the last reading was measured that it was judged by: one that came too late for the rule
+    /// to act on is none.
+    pub(super) last: Option<Timestamp>,
     /// Whether the data that makes it has stopped.
     pub(super) is_lost: bool,
     /// For a fault: when it began, by the clock by which its delay runs.
@@ -162,10 +166,10 @@ impl Channel {
             device,
             vital,
             is_stale: true,
-            is_broken: true,
             newest: Timestamp::MIN,
             said: None,
             judged_at: Timestamp::MIN,
+            missed_at: Timestamp::MIN,
             value: Quantity::default(),
             heard,
             valued: heard,
@@ -215,14 +219,21 @@ impl Channel {
             Some(Value::Consciousness(level)) => Quantity::whole(level as i64),
             Some(Value::Absent(_)) | None => return,
         };
-        (self.judged_at, self.value) = (newest, number);
+        // What came between, nobody knows.
+        (self.judged_at, self.missed_at, self.value) = (newest, newest, number);
         let quality = Quality::default();
         self.said = judged.map(|value| Said { value: value.into(), quality });
     }
 
     /// The sample before the next, if nothing has broken the chain since.
     pub(super) fn previous(&self) -> Option<Timestamp> {
-        (!self.is_broken).then_some(self.judged_at)
+        (self.judged_at > self.missed_at).then_some(self.judged_at)
+    }
+
+    /// Up to when its live readings have said something, be it that there is no value: late ones from
+    /// before that lead up to nothing.
+    pub(super) fn judged_until(&self) -> Timestamp {
+        self.judged_at.max(self.missed_at)
     }
 
     /// When a value was last judged on it, if ever.

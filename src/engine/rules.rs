@@ -119,12 +119,17 @@ impl RuleSet {
         &self.by_vital[usize::from(vital.number())]
     }
 
+    /// The limit rules that judge this vital.
+    fn limits_on(&self, vital: Vital) -> impl Iterator<Item = &EffectiveRule> {
+        self.judging(vital).limits.iter().map(|threshold| self.at(threshold.rule))
+    }
+
     fn at(&self, place: u16) -> &EffectiveRule {
         &self.rules[usize::from(place)]
     }
 
     /// Whether the rule of this id judges that source.
-    fn judges(&self, rule: &RuleId, source: Source) -> bool {
+    pub(super) fn judges(&self, rule: &RuleId, source: Source) -> bool {
         let Some(effective) = self.get(rule) else { return false };
         match (&effective.rule.kind, source) {
             (RuleKind::Limit(limit), Source::Channel(_, vital)) => limit.covers(vital),
@@ -220,20 +225,13 @@ pub(super) struct Seen {
     pub(super) delayed_by: Option<Duration>,
 }
 
-impl Seen {
-    /// Whether it came too late for this rule to act on.
-    fn is_too_old_for(&self, effective: &EffectiveRule) -> bool {
-        self.delayed_by.is_some_and(|age| age > effective.rule.actionable_for)
-    }
+/// Whether what was so old at receipt came too late for this rule to act on.
+fn is_too_old(effective: &EffectiveRule, delayed_by: Option<Duration>) -> bool {
+    delayed_by.is_some_and(|age| age > effective.rule.actionable_for)
 }
 
-/// Judges the newest reading of a channel, on which `heard_before` was the newest before.
-pub(super) fn observe(
-    patient: &mut Patient,
-    cx: &mut Context<'_>,
-    (channel, heard_before): (usize, Timestamp),
-    seen: Seen,
-) {
+/// Judges the newest reading of a channel.
+pub(super) fn observe(patient: &mut Patient, cx: &mut Context<'_>, channel: usize, seen: Seen) {
     let held = &patient.channels[channel];
     let (vital, source, interval) = (held.vital, held.source(), held.spacing());
     let sample =
@@ -248,12 +246,10 @@ pub(super) fn observe(
         let effective = rules.at(threshold.rule);
         let Some(limit) = limit_of(effective) else { continue };
         let reaches = limit::reaches(limit, interval, seen.value);
-        if seen.is_too_old_for(effective) {
+        if is_too_old(effective, seen.delayed_by) {
             late::fold(patient, cx, effective, source, (&reaches, limit.clear_delay), seen);
         } else {
-            let led_up_to = (reaches.as_ref(), sample);
-            let late = late::hand_on(patient, effective, source, led_up_to, heard_before);
-            let sample = Sample { previous: late.or(sample.previous), ..sample };
+            let sample = follow(patient, effective, source, (&reaches, sample));
             let evidence = Evidence::of(source, seen, sample);
             judge(patient, cx, effective, (&reaches, limit.clear_delay), evidence);
         }
@@ -261,6 +257,24 @@ pub(super) fn observe(
     if seen.weight != Weight::Doubtful {
         history::observe(patient, cx, channel, seen, sample);
     }
+}
+
+/// The reading as a limit rule sees it: after the one that the rule judged before, or after late ones
+/// that lead up to it.
+fn follow(
+    patient: &mut Patient,
+    effective: &EffectiveRule,
+    source: Source,
+    (reaches, sample): (&[Reach], Sample),
+) -> Sample {
+    let track = patient.track_index(&effective.rule.id, source);
+    let previous = track.and_then(|index| patient.tracks[index].last);
+    let sample = Sample { previous, ..sample };
+    if sample.weight == Weight::Doubtful {
+        return sample;
+    }
+    let late = late::hand_on(patient, effective, source, (reaches, sample));
+    Sample { previous: late.or(previous), ..sample }
 }
 
 /// Judges a late reading of a channel, which only the limit rules look at, each by itself.
@@ -315,6 +329,7 @@ fn judge(
     let Some(index) = found.or_else(|| begin(patient, effective, source, reaches)) else { return };
     let held = &mut patient.tracks[index];
     let before = (held.track.active(), held.track.is_unconfirmed());
+    held.last = Some(sample.measured_at);
     let onset = held.track.judge(reaches, clear_delay, sample);
     let is_news = (held.track.active(), held.track.is_unconfirmed()) != before;
     if is_news && sample.weight == Weight::Full && source != Source::Patient {
@@ -350,6 +365,7 @@ pub(super) fn track(patient: &mut Patient, effective: &EffectiveRule, source: So
             source,
             provenance: (effective.scope, effective.version),
             track: Track::default(),
+            last: None,
             is_lost: false,
             began: Attentive::NEVER,
             rests_on: 0,
@@ -368,20 +384,48 @@ pub(super) fn deciding(vital: Vital, measured_at: Timestamp, value: Quantity) ->
     DecidingReading { measured_at, vital, value: value_of(vital, value) }
 }
 
-/// Takes note of a newest reading without a value: pending breaches of its channel begin again.
-pub(super) fn miss(patient: &mut Patient, cx: &Context<'_>, channel: usize) {
-    let channel = &mut patient.channels[channel];
-    channel.is_broken = true;
-    let source = channel.source();
-    if patient.tracks.is_empty() {
-        return;
+/// Takes note of a newest reading without a value, as old at receipt as `delayed_by` if that was too
+/// old to be live: pending breaches of its channel begin again.
+pub(super) fn miss(
+    patient: &mut Patient,
+    cx: &mut Context<'_>,
+    channel: usize,
+    (measured_at, delayed_by): (Timestamp, Option<Duration>),
+) {
+    let held = &patient.channels[channel];
+    let (vital, source) = (held.vital, held.source());
+    let is_too_old = |it: &EffectiveRule| is_too_old(it, delayed_by);
+    let rules = cx.rules;
+    if patient.late.is_some() || delayed_by.is_some() {
+        for effective in rules.limits_on(vital) {
+            if is_too_old(effective) {
+                late::miss(patient, cx, effective, source, measured_at);
+            } else {
+                late::cut_off(patient, effective, source);
+            }
+        }
     }
-    let of_values = |it: &&mut RuleTrack| {
-        let is_technical = cx.rules.get(&it.rule).is_none_or(is_technical);
-        it.source == source && !is_technical
+    patient.channels[channel].missed_at = measured_at;
+    let is_broken = |it: &RuleTrack| {
+        let effective = rules.get(&it.rule);
+        it.source == source && effective.is_none_or(|it| !is_technical(it) && !is_too_old(it))
     };
-    patient.tracks.iter_mut().filter(of_values).for_each(|it| it.track.break_off());
+    let broken = patient.tracks.iter_mut().filter(|it| is_broken(it));
+    broken.for_each(|it| it.track.break_off());
     patient.drop_resting();
+}
+
+/// Takes note of a late reading without a value.
+pub(super) fn miss_late(
+    patient: &mut Patient,
+    cx: &mut Context<'_>,
+    (source, vital): (Source, Vital),
+    measured_at: Timestamp,
+) {
+    let rules = cx.rules;
+    for effective in rules.limits_on(vital) {
+        late::miss(patient, cx, effective, source, measured_at);
+    }
 }
 
 /// The data of a source came back: alerts that rest on it are no longer indeterminate.
@@ -443,7 +487,7 @@ pub(super) fn adapt(patient: &mut Patient, cx: &mut Context<'_>, trigger: &Trigg
         rules.judges(&held.rule, held.source) && !held.track.is_at_rest()
     });
     history::adapt(patient, rules);
-    patient.late = None;
+    late::adapt(patient, rules);
     // A rule that is new may watch for what a device has said already.
     for device in patient.devices.clone() {
         status::note_faults(patient, cx, device);

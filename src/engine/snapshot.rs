@@ -19,9 +19,9 @@ use super::requests::kept::Kept;
 use super::state::{General, Site, State};
 use super::table::Table;
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 /// Up to here, what pre-releases wrote.
-const PRE_RELEASE_VERSION_MAX: u8 = 2;
+const PRE_RELEASE_VERSION_MAX: u8 = 3;
 
 /// What a blob holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -211,6 +211,9 @@ struct Ward<'a> {
     limit: &'a LimitRule,
     live: BTreeMap<Channel, Track>,
     late: BTreeMap<Channel, Fold>,
+    /// When the last one was measured that was not late and said something, be it that there is no
+    /// value.
+    judged_at: BTreeMap<Channel, Micros>,
     /// The place of the alert that is open.
     open: Option<usize>,
     alerts: Vec<ExpectedAlert>,
@@ -220,7 +223,7 @@ struct Ward<'a> {
 #[derive(Default)]
 struct Fold {
     track: Track,
-    /// The first value that came since one in time.
+    /// The first that came after one in time, and was measured after it.
     first_since: Option<Micros>,
     /// The place of the alert that it told, and whether in the message that is being read.
     told: Option<(usize, bool)>,
@@ -228,11 +231,21 @@ struct Fold {
     is_torn: bool,
 }
 
+impl Fold {
+    /// What it tells is told as it stands.
+    fn close(&mut self, alerts: &mut [ExpectedAlert]) {
+        if let Some((told, true)) = self.told {
+            alerts[told].end_at = self.track.last_at().map(moment);
+            self.told = Some((told, false));
+        }
+    }
+}
+
 impl<'a> Ward<'a> {
     fn new(patient: &'a Arc<str>, rule: &'a Rule) -> Option<Self> {
         let Kind::Limit(limit) = &rule.kind else { return None };
-        let (live, late) = (BTreeMap::new(), BTreeMap::new());
-        Some(Self { patient, rule, limit, live, late, open: None, alerts: Vec::new() })
+        let (live, late, judged_at) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Some(Self { patient, rule, limit, live, late, judged_at, open: None, alerts: Vec::new() })
     }
 
     fn take(&mut self, step: &Step, timeliness: Timeliness) {
@@ -240,25 +253,36 @@ impl<'a> Ward<'a> {
             return;
         };
         let channel = (step.device, step.vital);
-        let may_end = timeliness == Timeliness::InTime;
         match timeliness {
             Timeliness::Late => return self.fold(channel, step, said),
             Timeliness::Aged(age) if age > self.rule.actionable_for => {
-                return self.fold(channel, step, said);
+                self.fold(channel, step, said);
             }
-            Timeliness::InTime | Timeliness::Aged(_) => {}
+            Timeliness::InTime | Timeliness::Aged(_) => {
+                self.judge(channel, step, said, timeliness == Timeliness::InTime);
+            }
         }
+        if matches!(said, Said::Value(_) | Said::Nothing) {
+            self.judged_at.insert(channel, step.measured_at);
+        }
+    }
+
+    fn judge(&mut self, channel: Channel, step: &Step, said: Said, may_end: bool) {
         let track = self.live.entry(channel).or_default();
         let at = step.measured_at;
-        if let Some(fold) = self.late.get(&channel) {
-            let late = (&fold.track, fold.first_since);
-            track.take_over(self.limit, step.measures_every, late, (at, said));
-        }
-        if let Some(fold) = self.late.get_mut(&channel).filter(|_| said != Said::Doubted) {
-            fold.first_since = None;
+        if let Some(fold) = self.late.get_mut(&channel)
+            && matches!(said, Said::Value(_) | Said::Nothing)
+            && let Some(first) = fold.first_since.take()
+        {
+            track.take_over(self.limit, step.measures_every, (&fold.track, first), (at, said));
         }
         track.feed(self.limit, step.measures_every, (at, said), may_end);
         self.follow(step);
+    }
+
+    /// Whether an alert covers that time that is open: it has what happens then already.
+    fn is_covered(&self, at: Micros) -> bool {
+        self.open.is_some_and(|open| self.alerts[open].onset <= moment(at))
     }
 
     /// The alert is what the worst of the channels says.
@@ -312,6 +336,9 @@ impl<'a> Ward<'a> {
     fn fold(&mut self, channel: Channel, step: &Step, said: Said) {
         let at = step.measured_at;
         let mut fold = self.late.remove(&channel).unwrap_or_default();
+        if self.is_covered(at) {
+            return fold.close(&mut self.alerts);
+        }
         match fold.track.last_at() {
             Some(last) if at <= last => fold = Fold { is_torn: true, ..Fold::default() },
             // So long after the others that no breach goes on: it is a run of its own.
@@ -320,7 +347,8 @@ impl<'a> Ward<'a> {
             }
             _ => {}
         }
-        if matches!(said, Said::Value(_) | Said::Implausible(_)) {
+        let is_after_live = self.judged_at.get(&channel).is_none_or(|judged_at| *judged_at < at);
+        if is_after_live && said != Said::Doubted {
             fold.first_since.get_or_insert(at);
         }
         fold.track.feed(self.limit, step.measures_every, (at, said), true);
@@ -357,10 +385,7 @@ impl<'a> Ward<'a> {
     /// An alert of late readings is told with its message as it stands then.
     fn close_message(&mut self) {
         for fold in self.late.values_mut() {
-            if let Some((told, true)) = fold.told {
-                self.alerts[told].end_at = fold.track.last_at().map(moment);
-                fold.told = Some((told, false));
-            }
+            fold.close(&mut self.alerts);
         }
     }
 

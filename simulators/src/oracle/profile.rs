@@ -111,14 +111,22 @@ impl LimitRule {
     /// Whether no level's breach goes on over a gap as long as `gap`.
     #[must_use]
     pub fn is_apart(&self, interval: Option<Micros>, gap: Micros) -> bool {
-        self.levels.iter().all(|level| {
-            let longest = level.sustained.filter(|_| !level.is_spot(interval));
-            longest.is_some_and(|it| gap > it.max_gap)
-        })
+        self.levels
+            .iter()
+            .all(|level| level.longest_gap(interval).is_some_and(|longest| gap > longest))
     }
 }
 
 impl Level {
+    /// How far apart the readings of one breach may be.
+    #[must_use]
+    pub fn longest_gap(&self, interval: Option<Micros>) -> Option<Micros> {
+        if self.is_spot(interval) {
+            return self.spot.map(|spot| spot.within);
+        }
+        self.sustained.map(|sustained| sustained.max_gap)
+    }
+
     /// Whether it is judged as spot for a device that measures every `interval`.
     #[must_use]
     pub fn is_spot(&self, interval: Option<Micros>) -> bool {

@@ -207,29 +207,26 @@ impl Track {
         }
     }
 
-    /// Late readings in breach lead up to this one, with nothing heard in time since: what they say
-    /// of its beginning is handed on. A breach that was pending before them goes on if it does so
-    /// without them, or if all of them from the first on, which is `late_first`, go on with it.
+    /// Late readings in breach lead up to this one, the first of them, `late_first`, being after the
+    /// last in time: what they say of its beginning since then is handed on. A breach that was pending
+    /// before them goes on if it does so without them, or if all of them go on with it.
     pub fn take_over(
         &mut self,
         rule: &LimitRule,
         interval: Option<Micros>,
-        (late, late_first): (&Self, Option<Micros>),
+        (late, late_first): (&Self, Micros),
         (at, said): (Micros, Said),
     ) {
         let (Said::Value(value), Some(late_at)) = (said, late.last_at) else { return };
-        if late_at >= at || self.last_at.is_some_and(|last_at| last_at >= late_at) {
+        if late_at >= at {
             return;
         }
         self.levels.resize_with(rule.levels.len(), LevelTrack::default);
         let (mut is_taken, last_at) = (false, self.last_at);
         for ((track, theirs), level) in self.levels.iter_mut().zip(&late.levels).zip(&rule.levels) {
-            let Some(sustained) = level.sustained.filter(|_| !level.is_spot(interval)) else {
-                continue;
-            };
-            let is_near = |from: Option<Micros>, until| {
-                from.is_some_and(|from| until - from <= sustained.max_gap)
-            };
+            let Some(longest) = level.longest_gap(interval) else { continue };
+            let is_near =
+                |from: Option<Micros>, until| from.is_some_and(|from| until - from <= longest);
             let goes_on = is_near(last_at, at);
             if track.is_active {
                 track.clear_since = track.clear_since.filter(|_| goes_on);
@@ -237,8 +234,10 @@ impl Track {
             }
             let leads_here = is_near(Some(late_at), at) && rule.is_beyond(value, level.limit);
             let since = if theirs.is_active { late.onset } else { theirs.breach_since };
-            let since = since.filter(|_| leads_here && theirs.breach_since.is_some());
-            let joins = since.is_some_and(|it| late_first == Some(it) && is_near(last_at, it));
+            let since =
+                since.filter(|_| leads_here && theirs.ends_in_breach(level.is_spot(interval)));
+            let since = since.map(|since| since.max(late_first));
+            let joins = since.is_some_and(|it| it == late_first && is_near(last_at, it));
             track.breach_since = track.breach_since.filter(|_| goes_on || joins).or(since);
             is_taken |= since.is_some();
         }
@@ -250,6 +249,13 @@ impl Track {
 }
 
 impl LevelTrack {
+    fn ends_in_breach(&self, is_spot: bool) -> bool {
+        if is_spot {
+            return self.spot.back().is_some_and(|(_, is_breach)| *is_breach);
+        }
+        self.breach_since.is_some()
+    }
+
     /// The onset, if this value raises.
     fn take_sustained(&mut self, level: &Level, (at, is_breach): (Micros, bool)) -> Option<Micros> {
         if !is_breach {
@@ -263,6 +269,8 @@ impl LevelTrack {
 
     fn take_spot(&mut self, spot: Spot, value: (Micros, bool)) -> Option<Micros> {
         note(&mut self.spot, spot.of, value);
+        // What late readings handed on lasts no longer than the breach.
+        self.breach_since = self.breach_since.filter(|_| value.1);
         let since = value.1.then(|| repeated(&self.spot, spot, value.0)).flatten();
         since.filter(|_| !self.is_active)
     }

@@ -156,8 +156,9 @@ fn fold(patient: &mut Patient, cx: &mut Context<'_>, wearing: &Wearing, placed: 
         Grade::Plausible(value) => (value, Weight::Full),
         Grade::Implausible(value) => (value, Weight::Doubtful),
         Grade::Missing(_) => {
-            let source = Source::Channel(wearing.device, placed.reading.vital);
-            return late::miss(patient, source, placed.reading.measured_at);
+            let vital = placed.reading.vital;
+            let source = Source::Channel(wearing.device, vital);
+            return rules::miss_late(patient, cx, (source, vital), placed.reading.measured_at);
         }
         Grade::Doubted => return,
     };
@@ -184,7 +185,6 @@ fn hear(
     let index = channel_for(patient, cx, wearing, placed.reading.vital);
     let measured_at = placed.reading.measured_at;
     let channel = &mut patient.channels[index];
-    let heard_before = channel.newest;
     channel.note(reading);
     channel.heard = cx.moment.attentive;
     let source = channel.source();
@@ -198,17 +198,17 @@ fn hear(
         Grade::Plausible(value) => {
             let weight = if timing == Timing::Live { Weight::Full } else { Weight::Delayed };
             let seen = seen(placed, value, weight, delayed_by);
-            rules::observe(patient, cx, (index, heard_before), seen);
+            rules::observe(patient, cx, index, seen);
             note_value(patient, cx, index, seen);
             timing == Timing::Live
         }
         Grade::Implausible(value) => {
             let seen = seen(placed, value, Weight::Doubtful, delayed_by);
-            rules::observe(patient, cx, (index, heard_before), seen);
+            rules::observe(patient, cx, index, seen);
             false
         }
         Grade::Missing(reason) => {
-            rules::miss(patient, cx, index);
+            rules::miss(patient, cx, index, (measured_at, delayed_by));
             note_missing(patient, cx, source, reason);
             false
         }
@@ -239,7 +239,6 @@ fn channel_for(
 fn note_value(patient: &mut Patient, cx: &mut Context<'_>, index: usize, seen: Seen) {
     let channel = &mut patient.channels[index];
     (channel.judged_at, channel.value) = (seen.measured_at, seen.value);
-    channel.is_broken = false;
     let source = channel.source();
     if seen.weight == Weight::Full {
         channel.valued = cx.moment.attentive;

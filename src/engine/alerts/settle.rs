@@ -235,7 +235,7 @@ pub(in crate::engine) fn tell_retrospective(
         score: None,
         priority,
         is_current: true,
-        unconfirmed: false,
+        unconfirmed: breach.is_unconfirmed,
         covered: 0,
     };
     let occurrence = patient.next_occurrence();
@@ -257,6 +257,7 @@ pub(in crate::engine) struct RetrospectiveBreach {
     pub(in crate::engine) onset: Timestamp,
     pub(in crate::engine) ended_at: Timestamp,
     pub(in crate::engine) decided_by: DecidingReading,
+    pub(in crate::engine) is_unconfirmed: bool,
 }
 
 impl Open {

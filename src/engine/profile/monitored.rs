@@ -71,6 +71,17 @@ pub enum Persistence {
     Spot(Spot),
 }
 
+impl Persistence {
+    /// Readings of one breach are no further apart than this.
+    #[must_use]
+    pub const fn longest_gap(self) -> Duration {
+        match self {
+            Self::Sustained(sustained) => sustained.max_gap,
+            Self::Spot(spot) => spot.within,
+        }
+    }
+}
+
 impl Level {
     /// How long a breach lasts that raises at once: what a level says that says nothing.
     const AT_ONCE: Sustained = Sustained { delay: Duration::ZERO, max_gap: super::DELAY_MAX };

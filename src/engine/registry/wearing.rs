@@ -92,7 +92,7 @@ fn take_off(patient: &mut Patient, device: DeviceKey) {
     patient.channels.retain(|channel| channel.device != device);
     patient.tracks.retain(|held| held.source.device() != Some(device));
     patient.histories.retain(|history| history.source().device() != Some(device));
-    patient.late = None;
+    crate::engine::late::take_off(patient, device);
 }
 
 /// Ends a device's binding.
@@ -267,8 +267,9 @@ pub(super) fn transfer(
 fn lose_all(patient: &mut Patient, rules: &RuleSet, site: &SiteId) {
     for channel in &mut patient.channels {
         channel.is_stale = true;
-        channel.is_broken = true;
+        channel.missed_at = channel.newest;
     }
+    patient.late = None;
     for held in &mut patient.tracks {
         let is_technical = rules.get(&held.rule).is_none_or(rules::is_technical);
         if !is_technical {

@@ -63,7 +63,7 @@ pub(super) fn observe(
         let Some((reaches, clear_delay)) = remember(patient, effective, source, seen) else {
             continue;
         };
-        if !seen.is_too_old_for(effective) {
+        if !super::is_too_old(effective, seen.delayed_by) {
             let evidence = Evidence::of(source, seen, sample);
             judge(patient, cx, effective, (&reaches, clear_delay), evidence);
         }

@@ -34,6 +34,7 @@ pub(in crate::engine) fn stand(
             source,
             provenance: (effective.scope, effective.version),
             track: Track::restored(active(effective, alert), alert.unconfirmed),
+            last: None,
             is_lost: rests_on_readings(effective),
             began: Attentive::NEVER,
             rests_on,

@@ -116,15 +116,16 @@ pub(in crate::engine) struct LateRun<'a> {
     pub(in crate::engine) onset: Option<Timestamp>,
     /// How many levels, from the lowest, the last of them is beyond.
     pub(in crate::engine) breached: usize,
-    /// When the first of them was measured that came since the live samples.
-    pub(in crate::engine) first: Option<Timestamp>,
+    /// When the first of them was measured that came after the live samples.
+    pub(in crate::engine) first: Timestamp,
 }
 
 impl LateRun<'_> {
-    /// Since when they breach a level, if they end so.
+    /// Since when they breach a level, if they end so. A live sample that they went around says what
+    /// was before it.
     fn since(&self, level: usize) -> Option<Timestamp> {
         let since = if level < self.track.active() { self.onset } else { self.track.since[level] };
-        since.filter(|_| level < self.breached)
+        since.filter(|_| level < self.breached).map(|since| since.max(self.first))
     }
 }
 
@@ -231,9 +232,9 @@ impl Track {
         next: Sample,
     ) {
         for (index, level) in levels.iter().enumerate() {
-            let within = |from: Option<Timestamp>, until: Timestamp| match level.persistence {
-                Persistence::Sustained(it) => from.is_some_and(|at| until.since(at) <= it.max_gap),
-                Persistence::Spot(_) => true,
+            let longest = level.persistence.longest_gap();
+            let within = |from: Option<Timestamp>, until: Timestamp| {
+                from.is_some_and(|from| until.since(from) <= longest)
             };
             let goes_on = within(next.previous, next.measured_at);
             if index < self.active() {
@@ -241,8 +242,8 @@ impl Track {
                 continue;
             }
             let theirs = late.since(index);
-            let joins = theirs
-                .is_some_and(|since| late.first == Some(since) && within(next.previous, since));
+            let joins =
+                theirs.is_some_and(|since| since == late.first && within(next.previous, since));
             let own = self.since[index].filter(|_| goes_on || joins);
             self.since[index] = own.or(theirs);
         }

@@ -140,6 +140,165 @@ fn a_late_reading_without_a_value_breaks_what_is_pending_among_them() {
     assert_eq!(retrospective(&ward), []);
 }
 
+/// A ward whose patient's breaches go on over gaps of `max_gap` seconds, at each of these levels.
+fn with_gaps(levels: &[(Priority, i64)], delay: u64, max_gap: u64) -> Ward {
+    let (delay, max_gap) = (Duration::from_secs(delay), Duration::from_secs(max_gap));
+    let sustained = Some(Sustained { delay, max_gap });
+    let levels = levels.iter().map(|(priority, limit)| level(*priority, *limit, 0));
+    let levels = levels.map(|it| Level { sustained, ..it }).collect();
+    let actionable_for = Duration::from_secs(130);
+    let mut ward = Ward::with(vec![Rule { actionable_for, ..rule("hr", levels) }]);
+    ward.enroll(1);
+    ward.now += 1000;
+    ward
+}
+
+/// When what is open began and was raised, once live breaches a second each have raised it.
+fn raised(ward: &mut Ward, within: i64) -> (i64, i64) {
+    for _ in 0..within {
+        ward.measure(Vital::HeartRate, 110.0);
+        if ward.state.open_alerts().count() > 0 {
+            return (since_begin(ward.open().onset), ward.now - BEGIN);
+        }
+        ward.now += 1;
+    }
+    panic!("nothing is raised within {within} s")
+}
+
+fn no_value(seconds_since_begin: i64) -> proto::Reading {
+    absent(Vital::HeartRate, BEGIN + seconds_since_begin, proto::AbsentReason::Error)
+}
+
+#[test]
+fn a_reading_too_old_to_act_on_does_not_join_two_live_breaches() {
+    let mut ward = with_gaps(&[(Priority::Medium, 100)], 600, 400);
+    ward.measure(Vital::HeartRate, 110.0);
+    ward.now += 400;
+    ward.send_readings(1, vec![heart_rate(BEGIN + 1200, 90)]);
+    ward.measure_all(Vital::HeartRate, 100, &[110.0; 6]);
+    assert_eq!(ward.state.open_alerts().count(), 0, "it has lasted since 1500");
+    ward.measure_all(Vital::HeartRate, 100, &[110.0]);
+    assert_eq!(since_begin(ward.open().onset), 1500);
+}
+
+#[test]
+fn what_late_readings_hand_on_does_not_reach_back_over_a_live_reading() {
+    for from in [990, 998] {
+        let mut ward = with_gaps(&[(Priority::Medium, 100)], 3, 10);
+        let before = [110; 10];
+        ward.send_readings(1, historical(from, &before[..usize::try_from(1000 - from).unwrap()]));
+        ward.measure(Vital::HeartRate, 80.0);
+        ward.now += 6;
+        ward.send_readings(1, historical(1005, &[110]));
+        assert_eq!(raised(&mut ward, 9), (1005, 1008), "late since {from}");
+    }
+}
+
+#[test]
+fn a_live_reading_without_a_value_stands_between_late_ones_and_the_next() {
+    let mut ward = with_gaps(&[(Priority::Medium, 100)], 3, 10);
+    ward.send_readings(1, historical(990, &[110; 10]));
+    ward.send_readings(1, vec![no_value(1000)]);
+    ward.now += 1;
+    assert_eq!(raised(&mut ward, 9), (1001, 1004));
+}
+
+#[test]
+fn an_implausible_live_reading_does_not_stand_between_late_ones_and_the_next() {
+    let mut ward = with_gaps(&[(Priority::Medium, 100)], 3, 10);
+    ward.send_readings(1, historical(990, &[110; 10]));
+    ward.measure(Vital::HeartRate, 300.0);
+    ward.now += 1;
+    assert_eq!(raised(&mut ward, 1), (990, 1001));
+}
+
+#[test]
+fn a_late_reading_without_a_value_parts_a_live_breach_from_late_ones_after_it() {
+    let mut ward = with_gaps(&[(Priority::Medium, 100)], 3, 10);
+    ward.measure(Vital::HeartRate, 110.0);
+    ward.now += 14;
+    let without = proto::Reading { historical: true, ..no_value(1004) };
+    ward.send_readings(1, vec![without]);
+    ward.send_readings(1, historical(1008, &[110]));
+    assert_eq!(raised(&mut ward, 9), (1008, 1014));
+}
+
+#[test]
+fn a_reading_without_a_value_that_is_too_old_to_act_on_breaks_late_ones_only() {
+    let mut ward = with_gaps(&[(Priority::Medium, 100)], 600, 400);
+    ward.measure(Vital::HeartRate, 110.0);
+    ward.now += 300;
+    ward.send_readings(1, vec![no_value(1100)]);
+    ward.measure_all(Vital::HeartRate, 100, &[110.0; 3]);
+    assert_eq!(since_begin(ward.open().onset), 1000);
+}
+
+#[test]
+fn late_readings_go_on_when_another_device_is_taken_off() {
+    let mut ward = ward();
+    ward.now -= 10;
+    ward.bind_second_device();
+    ward.now += 10;
+    ward.send_readings(1, historical(990, &[110; 10]));
+    ward.done(Action::UnbindDevice { device: device(2), at: None });
+    assert_eq!(raised(&mut ward, 1), (990, 1000));
+}
+
+#[test]
+fn late_readings_go_on_when_another_rule_changes() {
+    let mut ward = ward();
+    ward.send_readings(1, historical(990, &[110; 10]));
+    let profile = Profile { rules: vec![rule("other", vec![level(Priority::Low, 200, 3)])] };
+    let owner = ProfileOwner::Patient(patient(1));
+    ward.done(Action::PutProfile { owner, profile, expected_version: None });
+    assert_eq!(raised(&mut ward, 1), (990, 1000));
+}
+
+#[test]
+fn late_readings_from_before_a_live_alert_hand_nothing_on_once_later_ones_are_covered_by_it() {
+    let mut ward = with_gaps(&[(Priority::Medium, 100), (Priority::High, 120)], 3, 10);
+    ward.bind_second_device();
+    for at in 1001..=1004 {
+        ward.now = BEGIN + at;
+        ward.send_readings(2, vec![heart_rate(BEGIN + at, 110)]);
+    }
+    assert_eq!(since_begin(ward.open().onset), 1001);
+    ward.send_readings(1, historical(998, &[130, 130, 130]));
+    ward.send_readings(1, historical(1002, &[90]));
+    ward.measure_all(Vital::HeartRate, 1, &[130.0, 130.0, 130.0]);
+    assert_eq!(ward.open().priority, Priority::Medium, "it has been high for 2 s of 3");
+    ward.measure_all(Vital::HeartRate, 1, &[130.0]);
+    assert_eq!(ward.open().priority, Priority::High);
+}
+
+#[test]
+fn a_late_breach_is_told_at_the_highest_level_that_it_reached() {
+    let levels = vec![level(Priority::Medium, 100, 3), level(Priority::High, 120, 3)];
+    let mut ward = Ward::with(vec![rule("hr", levels)]);
+    ward.enroll(1);
+    ward.now += 1000;
+    ward.send_readings(1, historical(100, &[130, 130, 130, 130, 110, 110, 90, 110, 110, 90]));
+    let told: Vec<_> = events(&ward.outputs).map(|event| event.alert.priority).collect();
+    assert_eq!(told, [Priority::High]);
+}
+
+#[test]
+fn a_late_breach_of_implausible_values_only_says_that_it_is_unconfirmed() {
+    let mut ward = ward();
+    ward.send_readings(1, historical(100, &[300; 5]));
+    let told: Vec<_> = events(&ward.outputs).map(|event| event.alert.unconfirmed).collect();
+    assert_eq!(told, [true]);
+}
+
+#[test]
+fn a_late_run_of_spots_ends_with_the_time_that_they_are_counted_for() {
+    let mut ward = of_spots(2);
+    ward.now += 3 * 86_400;
+    ward.send_readings(1, historical(100, &[110, 110]));
+    ward.send_readings(1, historical(100 + 2 * 86_400, &[110, 110]));
+    assert_eq!(retrospective(&ward), [(100, 101), (100 + 2 * 86_400, 101 + 2 * 86_400)]);
+}
+
 #[test]
 fn a_late_breach_long_after_another_is_one_of_its_own() {
     let mut ward = ward();
