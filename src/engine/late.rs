@@ -19,7 +19,7 @@ use super::alerts::DecidingReading;
 use super::alerts::settle::{self, RetrospectiveBreach};
 use super::context::Context;
 use super::patient::{Patient, Source};
-use super::profile::{EffectiveRule, Scope};
+use super::profile::{EffectiveRule, LEVELS_MAX, Scope};
 use super::rules::track::{LateRun, Reach, Sample, Track, Weight};
 use super::rules::{RuleSet, Seen, deciding};
 use crate::clock::Timestamp;
@@ -46,8 +46,8 @@ struct Fold {
     first: Option<Timestamp>,
     /// When the last one was measured.
     last: Timestamp,
-    /// How many levels, from the lowest, it was beyond.
-    breached: u8,
+    /// The levels that the last value was beyond, as far as no gap came after it.
+    breached: [bool; LEVELS_MAX],
     /// What it said.
     value: Quantity,
     /// The breach that the track's active levels are of.
@@ -91,10 +91,7 @@ pub(super) fn fold(
     let before = fold.track.active();
     let onset = fold.track.judge(reaches, clear_delay, sample);
     (fold.last, fold.value) = (seen.measured_at, seen.value);
-    if sample.weight == Weight::Full {
-        let breached = reaches.iter().take_while(|reach| reach.breaches).count();
-        fold.breached = u8::try_from(breached).expect("at most LEVELS_MAX levels");
-    }
+    fold.note_breaches(reaches, sample);
     if let (Some(onset), Source::Channel(_, vital)) = (onset, source) {
         fold.note_breach(onset, deciding(vital, seen.measured_at, seen.value));
     }
@@ -113,7 +110,7 @@ pub(super) fn miss(
     cx: &mut Context<'_>,
     effective: &EffectiveRule,
     source: Source,
-    measured_at: Timestamp,
+    (reaches, measured_at): (&[Reach], Timestamp),
 ) {
     if is_known(patient, effective, measured_at) {
         return end_run(patient, cx, effective, source);
@@ -121,9 +118,13 @@ pub(super) fn miss(
     let is_of_use = is_pending(patient, effective, source);
     let Some(mut fold) = take(patient, effective, source, is_of_use) else { return };
     if fold.last < measured_at {
+        if fold.is_of_another_run(reaches, measured_at) {
+            tell(patient, cx, effective, &mut fold);
+            fold.begin_again();
+        }
         fold.lead_from(patient, measured_at);
-        fold.track.break_off();
-        (fold.last, fold.breached) = (measured_at, 0);
+        fold.track.miss();
+        (fold.last, fold.breached) = (measured_at, [false; LEVELS_MAX]);
     }
     put(patient, cx, effective, fold);
 }
@@ -204,7 +205,7 @@ fn take(
         track: Track::default(),
         first: None,
         last: Timestamp::MIN,
-        breached: 0,
+        breached: [false; LEVELS_MAX],
         value: Quantity::default(),
         breach: None,
     })
@@ -237,7 +238,8 @@ impl Fold {
 
     fn begin_again(&mut self) {
         self.track = Track::default();
-        (self.first, self.last, self.breached) = (None, Timestamp::MIN, 0);
+        (self.first, self.last) = (None, Timestamp::MIN);
+        self.breached = [false; LEVELS_MAX];
         self.breach = None;
     }
 
@@ -258,6 +260,15 @@ impl Fold {
         let channel = patient.channel_index(device, vital).map(|index| &patient.channels[index]);
         if channel.is_none_or(|channel| channel.judged_until() < measured_at) {
             self.first.get_or_insert(measured_at);
+        }
+    }
+
+    fn note_breaches(&mut self, reaches: &[Reach], sample: Sample) {
+        for (breached, reach) in self.breached.iter_mut().zip(reaches) {
+            *breached = match sample.weight {
+                Weight::Doubtful => *breached && sample.is_contiguous(reach),
+                Weight::Full | Weight::Delayed => reach.breaches,
+            };
         }
     }
 
@@ -292,8 +303,10 @@ impl Fold {
     /// As far as it leads up to a live reading measured then, if it ends in breach.
     fn leading_up_to(&self, measured_at: Timestamp) -> Option<LateRun<'_>> {
         let onset = self.breach.as_ref().map(|breach| breach.onset);
-        let first = self.first.filter(|_| self.last < measured_at && self.breached > 0)?;
-        Some(LateRun { track: &self.track, onset, breached: self.breached.into(), first })
+        let first =
+            self.first.filter(|_| self.last < measured_at && self.breached.contains(&true))?;
+        let (breached, last) = (self.breached, self.last);
+        Some(LateRun { track: &self.track, onset, breached, first, last })
     }
 }
 

@@ -120,8 +120,9 @@ impl RuleSet {
     }
 
     /// The limit rules that judge this vital.
-    fn limits_on(&self, vital: Vital) -> impl Iterator<Item = &EffectiveRule> {
-        self.judging(vital).limits.iter().map(|threshold| self.at(threshold.rule))
+    fn limits_on(&self, vital: Vital) -> impl Iterator<Item = (&EffectiveRule, &LimitRule)> {
+        let of_vital = self.judging(vital).limits.iter().map(|threshold| self.at(threshold.rule));
+        of_vital.filter_map(|effective| limit_of(effective).map(|limit| (effective, limit)))
     }
 
     fn at(&self, place: u16) -> &EffectiveRule {
@@ -274,7 +275,7 @@ fn follow(
         return sample;
     }
     let late = late::hand_on(patient, effective, source, (reaches, sample));
-    Sample { previous: late.or(previous), ..sample }
+    Sample { previous: late.max(previous), ..sample }
 }
 
 /// Judges a late reading of a channel, which only the limit rules look at, each by itself.
@@ -393,13 +394,14 @@ pub(super) fn miss(
     (measured_at, delayed_by): (Timestamp, Option<Duration>),
 ) {
     let held = &patient.channels[channel];
-    let (vital, source) = (held.vital, held.source());
+    let (vital, source, interval) = (held.vital, held.source(), held.spacing());
     let is_too_old = |it: &EffectiveRule| is_too_old(it, delayed_by);
     let rules = cx.rules;
     if patient.late.is_some() || delayed_by.is_some() {
-        for effective in rules.limits_on(vital) {
+        for (effective, limit) in rules.limits_on(vital) {
             if is_too_old(effective) {
-                late::miss(patient, cx, effective, source, measured_at);
+                let reaches = limit::of_no_value(limit, interval);
+                late::miss(patient, cx, effective, source, (&reaches, measured_at));
             } else {
                 late::cut_off(patient, effective, source);
             }
@@ -411,7 +413,7 @@ pub(super) fn miss(
         it.source == source && effective.is_none_or(|it| !is_technical(it) && !is_too_old(it))
     };
     let broken = patient.tracks.iter_mut().filter(|it| is_broken(it));
-    broken.for_each(|it| it.track.break_off());
+    broken.for_each(|it| it.track.miss());
     patient.drop_resting();
 }
 
@@ -419,12 +421,15 @@ pub(super) fn miss(
 pub(super) fn miss_late(
     patient: &mut Patient,
     cx: &mut Context<'_>,
-    (source, vital): (Source, Vital),
+    source: Source,
+    interval: Option<Duration>,
     measured_at: Timestamp,
 ) {
+    let Source::Channel(_, vital) = source else { return };
     let rules = cx.rules;
-    for effective in rules.limits_on(vital) {
-        late::miss(patient, cx, effective, source, measured_at);
+    for (effective, limit) in rules.limits_on(vital) {
+        let reaches = limit::of_no_value(limit, interval);
+        late::miss(patient, cx, effective, source, (&reaches, measured_at));
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod constants;
 mod draw;
+mod oracle;
 #[path = "../support/page.rs"]
 mod page;
 mod scenarios;

@@ -34,7 +34,12 @@ fn rule_of(id: &str, kind: RuleKind) -> Rule {
 }
 
 /// A level of a limit rule, sustained for so many seconds.
-fn level(priority: Priority, limit: i64, clear: i64, (delay, max_gap): (u64, u64)) -> Level {
+pub(crate) fn level(
+    priority: Priority,
+    limit: i64,
+    clear: i64,
+    (delay, max_gap): (u64, u64),
+) -> Level {
     Level {
         priority,
         limit: Quantity::whole(limit),
@@ -45,12 +50,23 @@ fn level(priority: Priority, limit: i64, clear: i64, (delay, max_gap): (u64, u64
 }
 
 /// The same, confirmed by repeat.
-fn spot(priority: Priority, limit: i64, clear: i64, (n, of, within): (u8, u8, u64)) -> Level {
+pub(crate) fn spot(
+    priority: Priority,
+    limit: i64,
+    clear: i64,
+    (n, of, within): (u8, u8, u64),
+) -> Level {
     let spot = Some(Spot { n, of, within: seconds(within) });
     Level { sustained: None, spot, ..level(priority, limit, clear, (0, 0)) }
 }
 
-fn limit(id: &str, vital: Vital, side: Side, levels: Vec<Level>, clear_delay: u64) -> Rule {
+pub(crate) fn limit(
+    id: &str,
+    vital: Vital,
+    side: Side,
+    levels: Vec<Level>,
+    clear_delay: u64,
+) -> Rule {
     let covers_pulse_rate = false;
     let clear_delay = seconds(clear_delay);
     rule_of(id, RuleKind::Limit(LimitRule { vital, covers_pulse_rate, side, levels, clear_delay }))

@@ -75,7 +75,8 @@ pub struct ExpectedAlert {
     pub priorities: Vec<(i32, Timestamp)>,
     /// Whether it is told by late readings alone: over when it becomes known, without signal.
     pub is_retrospective: bool,
-    /// Whether it rests on implausible values when it is raised.
+    /// Whether it rests on implausible values alone when it is raised, or, if it is retrospective,
+    /// when it is told.
     pub is_unconfirmed: bool,
     /// Whether it must be raised; else it may.
     pub is_certain: bool,
@@ -336,6 +337,15 @@ impl<'a> Ward<'a> {
     fn fold(&mut self, channel: Channel, step: &Step, said: Said) {
         let at = step.measured_at;
         let mut fold = self.late.remove(&channel).unwrap_or_default();
+        let says_nothing = match said {
+            Said::Doubted => true,
+            Said::Nothing => fold.track.last_at().is_some_and(|last| at <= last),
+            Said::Value(_) | Said::Implausible(_) => false,
+        };
+        if says_nothing {
+            self.late.insert(channel, fold);
+            return;
+        }
         if self.is_covered(at) {
             return fold.close(&mut self.alerts);
         }
@@ -367,6 +377,9 @@ impl<'a> Ward<'a> {
             (Some(level), Some((told, true))) => {
                 let priority = self.limit.levels[level].priority.into();
                 let alert = &mut self.alerts[told];
+                if alert.priorities.last().is_some_and(|(highest, _)| *highest <= priority) {
+                    alert.is_unconfirmed &= fold.track.is_unconfirmed();
+                }
                 if alert.priorities.iter().all(|(before, _)| *before < priority) {
                     alert.priorities.push((priority, moment(at)));
                 }

@@ -31,6 +31,8 @@ pub struct Track {
     levels: Vec<LevelTrack>,
     /// The last value of which the vital is known to be watched.
     last_at: Option<Micros>,
+    /// Whether that was none, of those that count.
+    ends_without_value: bool,
     /// When what holds began, while something holds.
     onset: Option<Micros>,
     /// Whether what holds rests on implausible values alone.
@@ -104,6 +106,7 @@ impl Track {
             Said::Value(value) => {
                 self.break_at_gap(rule, interval, at);
                 self.take(rule, interval, (at, value), may_end);
+                self.ends_without_value = false;
                 self.last_at = Some(at);
             }
         }
@@ -114,7 +117,7 @@ impl Track {
 
     /// A reading without a value breaks every delay.
     fn begin_again_at(&mut self, at: Micros) {
-        self.last_at = Some(at);
+        (self.last_at, self.ends_without_value) = (Some(at), true);
         for level in &mut self.levels {
             (level.breach_since, level.clear_since) = (None, None);
         }
@@ -124,8 +127,7 @@ impl Track {
     fn break_at_gap(&mut self, rule: &LimitRule, interval: Option<Micros>, at: Micros) {
         let Some(last_at) = self.last_at else { return };
         for (track, level) in self.levels.iter_mut().zip(&rule.levels) {
-            let longest = level.sustained.filter(|_| !level.is_spot(interval));
-            if longest.is_some_and(|it| at - last_at > it.max_gap) {
+            if level.longest_gap(interval).is_some_and(|longest| at - last_at > longest) {
                 (track.breach_since, track.clear_since) = (None, None);
             }
         }
@@ -151,8 +153,8 @@ impl Track {
                 raised = Some((place, since));
             }
         }
-        let is_breach = rule.levels.first().is_some_and(|it| rule.is_beyond(value, it.limit));
-        if is_breach {
+        let holds = rule.levels.get(self.level().unwrap_or_default());
+        if holds.is_some_and(|it| rule.is_beyond(value, it.limit)) {
             self.is_unconfirmed = false;
         }
         if let Some((place, since)) = raised {
@@ -166,7 +168,7 @@ impl Track {
     fn raise(&mut self, place: usize, since: Micros) {
         let first = self.levels.iter().filter_map(|level| level.breach_since).min();
         self.onset = self.onset.or(Some(first.map_or(since, |first| first.min(since))));
-        for level in self.levels[..=place].iter_mut().filter(|level| !level.is_active) {
+        for level in &mut self.levels[..=place] {
             (level.is_active, level.clear_since) = (true, None);
         }
     }
@@ -195,14 +197,25 @@ impl Track {
         (at, value): (Micros, Quantity),
         may_end: bool,
     ) {
+        let mut ends = false;
         for (track, level) in self.levels.iter_mut().zip(&rule.levels) {
-            if rule.is_beyond(value, level.clear_limit) || !may_end {
+            if rule.is_beyond(value, level.clear_limit) {
                 track.clear_since = None;
+            }
+            if rule.is_beyond(value, level.clear_limit) || !may_end {
                 continue;
             }
             let since = *track.clear_since.get_or_insert(at);
             if track.is_active && (level.is_spot(interval) || at - since >= rule.clear_delay) {
                 *track = LevelTrack::default();
+                ends = true;
+            }
+        }
+        if ends {
+            // What was measured before does not confirm what comes next.
+            for track in &mut self.levels {
+                track.spot.clear();
+                track.doubtful.clear();
             }
         }
     }
@@ -218,7 +231,7 @@ impl Track {
         (at, said): (Micros, Said),
     ) {
         let (Said::Value(value), Some(late_at)) = (said, late.last_at) else { return };
-        if late_at >= at {
+        if late_at >= at || late.ends_without_value {
             return;
         }
         self.levels.resize_with(rule.levels.len(), LevelTrack::default);
@@ -243,7 +256,7 @@ impl Track {
         }
         if is_taken {
             // The gap is that of the late readings now.
-            self.last_at = Some(late_at);
+            self.last_at = self.last_at.max(Some(late_at));
         }
     }
 }

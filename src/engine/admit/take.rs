@@ -152,17 +152,9 @@ fn seen(placed: &Placed, value: Quantity, weight: Weight, delayed_by: Option<Dur
 }
 
 fn fold(patient: &mut Patient, cx: &mut Context<'_>, wearing: &Wearing, placed: &Placed) {
-    let (value, weight) = match placed.grade {
-        Grade::Plausible(value) => (value, Weight::Full),
-        Grade::Implausible(value) => (value, Weight::Doubtful),
-        Grade::Missing(_) => {
-            let vital = placed.reading.vital;
-            let source = Source::Channel(wearing.device, vital);
-            return rules::miss_late(patient, cx, (source, vital), placed.reading.measured_at);
-        }
-        Grade::Doubted => return,
-    };
-    let seen = seen(placed, value, weight, None);
+    if matches!(placed.grade, Grade::Doubted) {
+        return;
+    }
     let vital = placed.reading.vital;
     let spacing = if wearing.is_over {
         Channel::new(wearing.device, vital, &wearing.schedule, cx.moment.attentive).spacing()
@@ -171,7 +163,15 @@ fn fold(patient: &mut Patient, cx: &mut Context<'_>, wearing: &Wearing, placed: 
         patient.channels[index].spacing()
     };
     let source = Source::Channel(wearing.device, vital);
-    rules::observe_late(patient, cx, source, spacing, seen);
+    let (value, weight) = match placed.grade {
+        Grade::Plausible(value) => (value, Weight::Full),
+        Grade::Implausible(value) => (value, Weight::Doubtful),
+        Grade::Missing(_) | Grade::Doubted => {
+            let measured_at = placed.reading.measured_at;
+            return rules::miss_late(patient, cx, source, spacing, measured_at);
+        }
+    };
+    rules::observe_late(patient, cx, source, spacing, seen(placed, value, weight, None));
 }
 
 /// Takes in the newest reading of a channel; true if it was judged as one that is live.

@@ -20,6 +20,15 @@ pub(super) fn reaches(rule: &LimitRule, interval: Option<Duration>, value: Quant
     rule.levels.iter().map(reach).collect()
 }
 
+/// What the absence of a value says of each level: nothing.
+pub(super) fn of_no_value(rule: &LimitRule, interval: Option<Duration>) -> Reaches {
+    let reach = |level: &Level| {
+        let persistence = persistence(level, interval);
+        Reach { breaches: false, clear: false, persistence }
+    };
+    rule.levels.iter().map(reach).collect()
+}
+
 /// Whether some level of the rule can become active on a channel measured every `interval`.
 pub(super) fn can_fire(rule: &LimitRule, interval: Option<Duration>) -> bool {
     let holds = |level: &Level, interval| holds(persistence(level, Some(interval)), interval);

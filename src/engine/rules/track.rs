@@ -56,6 +56,14 @@ pub(in crate::engine) struct Sample {
     pub(in crate::engine) weight: Weight,
 }
 
+impl Sample {
+    /// Whether a breach of the level would go on from the sample before.
+    pub(in crate::engine) fn is_contiguous(self, level: &Reach) -> bool {
+        let longest = level.persistence.longest_gap();
+        self.previous.is_some_and(|previous| self.measured_at.since(previous) <= longest)
+    }
+}
+
 /// What a sample may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine) enum Weight {
@@ -114,10 +122,12 @@ pub(in crate::engine) struct LateRun<'a> {
     pub(in crate::engine) track: &'a Track,
     /// The onset of its active levels.
     pub(in crate::engine) onset: Option<Timestamp>,
-    /// How many levels, from the lowest, the last of them is beyond.
-    pub(in crate::engine) breached: usize,
+    /// The levels that the last of them is beyond.
+    pub(in crate::engine) breached: [bool; LEVELS_MAX],
     /// When the first of them was measured that came after the live samples.
     pub(in crate::engine) first: Timestamp,
+    /// When the last of them was measured.
+    pub(in crate::engine) last: Timestamp,
 }
 
 impl LateRun<'_> {
@@ -125,7 +135,7 @@ impl LateRun<'_> {
     /// was before it.
     fn since(&self, level: usize) -> Option<Timestamp> {
         let since = if level < self.track.active() { self.onset } else { self.track.since[level] };
-        since.filter(|_| level < self.breached).map(|since| since.max(self.first))
+        since.filter(|_| self.breached[level]).map(|since| since.max(self.first))
     }
 }
 
@@ -193,13 +203,16 @@ impl Track {
         sample: Sample,
     ) -> Option<Timestamp> {
         let onset = match sample.weight {
-            Weight::Doubtful => return self.judge_doubtful(levels, sample),
+            Weight::Doubtful => {
+                self.break_at_gap(levels, sample);
+                return self.judge_doubtful(levels, sample);
+            }
             Weight::Full | Weight::Delayed => self.judge_breaches(levels, sample),
         };
         if onset.is_none() {
             match sample.weight {
                 Weight::Full => self.judge_clear(levels, clear_delay, sample),
-                Weight::Delayed | Weight::Doubtful => self.break_clearing(levels),
+                Weight::Delayed | Weight::Doubtful => self.break_clearing(levels, sample),
             }
         }
         if self.unconfirmed && self.active > 0 && levels[self.active() - 1].breaches {
@@ -241,7 +254,8 @@ impl Track {
                 self.since[index] = self.since[index].filter(|_| goes_on);
                 continue;
             }
-            let theirs = late.since(index);
+            let leads_here = within(Some(late.last), next.measured_at);
+            let theirs = late.since(index).filter(|_| leads_here);
             let joins =
                 theirs.is_some_and(|since| since == late.first && within(next.previous, since));
             let own = self.since[index].filter(|_| goes_on || joins);
@@ -249,7 +263,13 @@ impl Track {
         }
     }
 
-    /// An absent value: whatever was pending or clearing begins again.
+    /// An absent value: delays begin again. It is none of the values that a level counts.
+    pub(in crate::engine) const fn miss(&mut self) {
+        self.since = [None; LEVELS_MAX];
+    }
+
+    /// What comes now has nothing to do with what came before: whatever was pending or clearing
+    /// begins again.
     pub(in crate::engine) fn break_off(&mut self) {
         self.since = [None; LEVELS_MAX];
         self.recent = None;
@@ -273,24 +293,23 @@ impl Track {
             }
         }
         let (level, onset) = reached?;
-        let pending = self.since[self.active()..=level].iter().flatten().min();
-        let onset = pending.map_or(onset, |pending| onset.min(*pending));
-        self.activate(level);
-        Some(onset)
+        Some(self.activate(level, onset))
     }
 
     /// The onset of a breach that makes an inactive level active, if this sample completes it.
     fn onset_at(&mut self, index: usize, level: &Reach, sample: Sample) -> Option<Timestamp> {
         match level.persistence {
             Persistence::Sustained(sustained) => {
-                let contiguous = is_contiguous(sample, sustained.max_gap);
+                let contiguous = sample.is_contiguous(level);
                 let since = self.run(index, level.breaches, contiguous, sample.measured_at)?;
                 (sample.measured_at.since(since) >= sustained.delay).then_some(since)
             }
             Persistence::Spot(spot) => {
-                if !level.breaches {
-                    // An onset handed on by late samples lasts no longer than the breach.
+                // An onset handed on by late samples lasts no longer than the breach.
+                if !level.breaches || !sample.is_contiguous(level) {
                     self.since[index] = None;
+                }
+                if !level.breaches {
                     return None;
                 }
                 self.recent.as_ref()?.confirms(index, spot)
@@ -317,6 +336,13 @@ impl Track {
         }
     }
 
+    /// A doubtful sample neither satisfies nor breaks anything, but the gap before it may have.
+    fn break_at_gap(&mut self, levels: &[Reach], sample: Sample) {
+        for (since, level) in self.since.iter_mut().zip(levels) {
+            *since = since.filter(|_| sample.is_contiguous(level));
+        }
+    }
+
     fn judge_doubtful(&mut self, levels: &[Reach], sample: Sample) -> Option<Timestamp> {
         let breaches = breaches_of(levels);
         if self.doubtful.is_none() && !breaches.contains(&true) {
@@ -334,23 +360,27 @@ impl Track {
         let active = usize::from(self.active);
         let (level, onset) =
             levels.iter().enumerate().skip(active).filter_map(confirmed).next_back()?;
-        self.activate(level);
+        let onset = self.activate(level, onset);
         self.unconfirmed = true;
         Some(onset)
     }
 
-    fn activate(&mut self, level: usize) {
+    /// A level became active by a breach since `onset`: gives the onset, which is that of what was
+    /// pending if that began before.
+    fn activate(&mut self, level: usize, onset: Timestamp) -> Timestamp {
+        let pending = self.since[self.active()..=level].iter().flatten().min();
+        let onset = pending.map_or(onset, |pending| onset.min(*pending));
         self.since[..=level].fill(None);
         self.active = u8::try_from(level + 1).expect("at most LEVELS_MAX levels");
-        self.doubtful = None;
         self.unconfirmed = false;
+        onset
     }
 
     /// Moves the clearing of active levels on, and ends those whose time is up, from the top.
     fn judge_clear(&mut self, levels: &[Reach], clear_delay: Duration, sample: Sample) {
         for (index, level) in levels.iter().enumerate().take(self.active()) {
             let contiguous = match level.persistence {
-                Persistence::Sustained(sustained) => is_contiguous(sample, sustained.max_gap),
+                Persistence::Sustained(_) => sample.is_contiguous(level),
                 Persistence::Spot(_) => true,
             };
             self.run(index, level.clear, contiguous, sample.measured_at);
@@ -370,15 +400,16 @@ impl Track {
             self.active -= 1;
             self.unconfirmed = false;
             // What was confirmed before must not confirm again.
+            self.doubtful = None;
             self.recent = None;
         }
     }
 
-    /// A sample that may not end anything still interrupts a run of clear ones.
-    fn break_clearing(&mut self, levels: &[Reach]) {
+    /// A sample that may not end anything, or the gap before it, still interrupts a run of clear ones.
+    fn break_clearing(&mut self, levels: &[Reach], sample: Sample) {
         let active = self.since.iter_mut().take(usize::from(self.active));
         for (since, level) in active.zip(levels) {
-            if !level.clear {
+            if !level.clear || !sample.is_contiguous(level) {
                 *since = None;
             }
         }
@@ -411,8 +442,4 @@ fn breaches_of(levels: &[Reach]) -> [bool; LEVELS_MAX] {
 
 fn any_breach((_, breaches): &(Timestamp, [bool; LEVELS_MAX])) -> bool {
     breaches.contains(&true)
-}
-
-fn is_contiguous(sample: Sample, max_gap: Duration) -> bool {
-    sample.previous.is_some_and(|previous| sample.measured_at.since(previous) <= max_gap)
 }
