@@ -75,7 +75,8 @@ pub struct Settings {
     /// of the largest messages, would hold gigabytes. At the limit nothing more is read, and the
     /// broker waits. The largest message always fits.
     pub admitted_bytes_max: u32,
-    /// A broker that is silent for longer than this is given up. Default 30 s.
+    /// A broker that is silent for longer than this is given up. Default 12 s: heartbeats tell watchers
+    /// within 10 s more, so that they show NOT LIVE within 25 s.
     pub keep_alive: Duration,
     /// How long an attempt to connect may take. Default 5 s.
     pub connect_timeout: Duration,
@@ -103,7 +104,7 @@ impl Settings {
             session_expiry: Duration::from_secs(24 * 60 * 60),
             payload_bytes_max: 2 << 20,
             admitted_bytes_max: 64 << 20,
-            keep_alive: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(12),
             connect_timeout: Duration::from_secs(5),
             reconnect_min: Duration::from_millis(100),
             reconnect_max: Duration::from_secs(5),

@@ -103,7 +103,7 @@ async fn the_session_is_persistent_and_its_bounds_are_told() {
     let (_peer, connect, login) = broker.next_client().await;
     assert_eq!(connect.client_id, "ward");
     assert!(!connect.clean_start);
-    assert_eq!(connect.keep_alive, 30);
+    assert_eq!(connect.keep_alive, 12);
     let properties = connect.properties.expect("set");
     assert_eq!(properties.session_expiry_interval, Some(7200));
     assert_eq!(properties.receive_maximum, Some(17));
