@@ -100,7 +100,7 @@ impl Database for Postgres {
 
     async fn open(&self) -> Result<write::Writing, Failure> {
         let mut link = bounded(self.connect_timeout, Link::to(&self.address)).await?;
-        let layout = bounded(self.write_timeout, migrate::migrate(&mut link.client)).await?;
+        let layout = migrate::migrate(&mut link.client, self.write_timeout).await?;
         write::Writing::open(link, layout, self.write_timeout).await
     }
 }

@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use tokio_postgres::{Config, Row as SqlRow};
 use uuid::Uuid;
 
+use super::migrate::MIGRATION_MAX;
 use super::types::Time;
 use super::{Address, Link, SCHEMA, migrate, reason};
 use crate::store::Settings;
@@ -37,9 +38,11 @@ pub(in crate::store) fn ledger(
     let options = "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0";
     let address = Address::new(config, settings, "pulseward command", options);
     let mut link = runtime.block_on(Link::to(&address)).map_err(connecting)?;
-    runtime.block_on(migrate::migrate(&mut link.client)).map_err(|failure| match failure {
-        Failure::Fatal(error) => LedgerError::Schema(Box::new(error)),
-        other => LedgerError::Unavailable { action: "migrating", reason: other.reason() },
+    runtime.block_on(migrate::migrate(&mut link.client, MIGRATION_MAX)).map_err(|failure| {
+        match failure {
+            Failure::Fatal(error) => LedgerError::Schema(Box::new(error)),
+            other => LedgerError::Unavailable { action: "migrating", reason: other.reason() },
+        }
     })?;
     Ok(Box::new(PostgresLedger { runtime, link, is_reading: false }))
 }

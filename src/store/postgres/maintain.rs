@@ -58,7 +58,7 @@ impl Maintaining {
     async fn connect(&self) -> Result<Open, Failure> {
         let link = Link::to(&self.address);
         let mut link = bounded(self.settings.connect_timeout, link).await?;
-        let layout = bounded(self.settings.write_timeout, migrate(&mut link.client)).await?;
+        let layout = migrate(&mut link.client, self.settings.write_timeout).await?;
         info!(layout = layout.name(), "store maintenance connected");
         Ok(Open { link, layout })
     }

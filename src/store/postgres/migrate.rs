@@ -3,11 +3,13 @@
 //! Where the server offers TimescaleDB but the role may not create the extension, this fails and
 //! says so, instead of choosing partitions for good.
 
+use std::time::Duration;
+
 use tokio_postgres::{Client, Transaction};
 use tracing::info;
 
 use super::types::Time;
-use super::{SCHEMA, away};
+use super::{SCHEMA, away, bounded};
 use crate::clock::{Clock, SystemClock};
 use crate::store::database::Failure;
 use crate::store::migration::{Applied, Migration, pending};
@@ -15,6 +17,11 @@ use crate::vitals::Vital;
 
 /// Any number, the same in every version of the service: "pulsewrd".
 const LOCK: i64 = i64::from_be_bytes(*b"pulsewrd");
+
+/// How long one migration may take. It may have to read and write all of a table, which takes far
+/// longer than a batch may. Until it is done the store is away, which costs nothing but that: what
+/// is not written yet waits in the journal.
+pub(super) const MIGRATION_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// How `readings` is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,8 +138,26 @@ pub(super) const FIND_TIMESCALEDB: &str =
     "SELECT set_config('search_path', quote_ident(nspname), true)
     FROM pg_extension JOIN pg_namespace n ON n.oid = extnamespace WHERE extname = 'timescaledb'";
 
-/// Applies what is missing, and says how `readings` is laid out.
-pub(super) async fn migrate(client: &mut Client) -> Result<Layout, Failure> {
+/// Applies what is missing, and says how `readings` is laid out. A migration may take
+/// [`MIGRATION_MAX`]; what is done before and after them all, `limit` each.
+pub(super) async fn migrate(client: &mut Client, limit: Duration) -> Result<Layout, Failure> {
+    let (transaction, layout, applied) = bounded(limit, begin(client)).await?;
+    for migration in pending(layout.migrations(), &applied)? {
+        let Migration { version, name, .. } = migration;
+        info!(version, name, "migrating the store's schema, which may take minutes");
+        bounded(MIGRATION_MAX, apply(&transaction, migration)).await?;
+        info!(version, name, "store schema migrated");
+    }
+    bounded(limit, async {
+        execute(&transaction, &vitals_sql()).await?;
+        transaction.commit().await.map_err(|error| away(&error))
+    })
+    .await?;
+    Ok(layout)
+}
+
+/// A transaction that nobody else migrates beside, the layout, and what was applied.
+async fn begin(client: &mut Client) -> Result<(Transaction<'_>, Layout, Vec<Applied>), Failure> {
     let transaction = client.transaction().await.map_err(|error| away(&error))?;
     execute(&transaction, &format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
     prepare_history(&transaction).await?;
@@ -141,13 +166,7 @@ pub(super) async fn migrate(client: &mut Client) -> Result<Layout, Failure> {
         execute(&transaction, FIND_TIMESCALEDB).await?;
     }
     let applied = applied(&transaction).await?;
-    for migration in pending(layout.migrations(), &applied)? {
-        apply(&transaction, migration).await?;
-        info!(version = migration.version, name = migration.name, "store schema migrated");
-    }
-    execute(&transaction, &vitals_sql()).await?;
-    transaction.commit().await.map_err(|error| away(&error))?;
-    Ok(layout)
+    Ok((transaction, layout, applied))
 }
 
 async fn execute(transaction: &Transaction<'_>, sql: &str) -> Result<(), Failure> {
@@ -211,6 +230,8 @@ async fn applied(transaction: &Transaction<'_>) -> Result<Vec<Applied>, Failure>
 }
 
 async fn apply(transaction: &Transaction<'_>, migration: &Migration) -> Result<(), Failure> {
+    let millis = MIGRATION_MAX.as_millis();
+    execute(transaction, &format!("SET LOCAL statement_timeout = {millis}")).await?;
     for part in migration.parts {
         execute(transaction, part).await?;
     }

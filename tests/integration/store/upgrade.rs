@@ -1,12 +1,15 @@
 //! A database with the first schema and rows in it, taken to the present one.
 
+use std::time::Duration;
+
 use pulseward::engine::alerts::DecidingReading;
-use pulseward::store::blob;
+use pulseward::store::{Settings, blob};
 use pulseward::vitals::{Quantity, Value, Vital};
 use sha2::{Digest, Sha256};
 
 use super::on_both;
 use super::stand::{Running, Source, Store, noon};
+use crate::support::wait::wait_until;
 
 /// The parts of the first migration, and the tables that tell of it.
 fn first_schema(store: &Store) -> (Vec<&'static str>, &'static str) {
@@ -113,4 +116,32 @@ on_both! {
         let by_hand = "SELECT device_key FROM devices WHERE device_id = 'by-hand'";
         assert_eq!(store.value(by_hand).await, "-1");
     }
+}
+
+/// Whether a migration has waited for a lock for longer than the store allows a batch.
+const IS_LONG_AT_IT: &str = "SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'pulseward writer'
+      AND wait_event_type = 'Lock' AND now() - query_start > interval '1500 ms'";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migration_may_take_longer_than_a_batch() {
+    let store = Store::postgres().await;
+    store.execute(&left_behind(&store)).await;
+    let Store::Postgres(database) = &store else { unreachable!("just made") };
+    let mut other = database.connect().await;
+    let reader = other.transaction().await.expect("begins");
+    reader.batch_execute("LOCK TABLE pulseward.patients").await.expect("locked");
+
+    let mut source = Source::new();
+    let settings = Settings { write_timeout: Duration::from_secs(1), ..store.settings() };
+    let mut running = Running::start(settings, &source.journal);
+    let watcher = database.connect().await;
+    wait_until("the migration to wait for longer than that", async || {
+        let row = watcher.query_one(IS_LONG_AT_IT, &[]).await.expect("counted");
+        row.get::<_, i64>(0) > 0
+    })
+    .await;
+    reader.rollback().await.expect("ended");
+    running.stored(source.commit(vec![vec![]])).await;
+    assert_eq!(store.value("SELECT patient_id FROM patients").await, "p-0");
 }
