@@ -22,6 +22,7 @@ mod erase;
 mod exactly_once;
 mod gateway;
 mod house;
+mod image;
 mod interruptions;
 mod metrics;
 mod mqtt;
