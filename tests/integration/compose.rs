@@ -71,13 +71,16 @@ impl Secrets {
     }
 
     fn make_again(&self) -> String {
-        let output = Command::new(root().join("deploy/make-secrets"))
-            .arg(self.0.path())
-            .output()
-            .expect("the script runs");
+        let output = self.run(&std::env::var("PATH").unwrap_or_default());
         let told = told(&output);
         assert!(output.status.success(), "{told}");
         told
+    }
+
+    /// Runs the script, which finds its tools in these directories.
+    fn run(&self, path: &str) -> Output {
+        let mut script = Command::new(root().join("deploy/make-secrets"));
+        script.arg(self.0.path()).env("PATH", path).output().expect("the script runs")
     }
 
     /// Where a file of the compose file is.
@@ -89,6 +92,25 @@ impl Secrets {
 
     fn text(&self, name: &str) -> String {
         std::fs::read_to_string(self.0.path().join(name)).expect("made").trim().to_owned()
+    }
+
+    /// Neither a file that is not whole, nor the ward's password where its hash belongs.
+    fn check_nothing_half_made(&self) {
+        let entries = std::fs::read_dir(self.0.path()).expect("a directory");
+        for entry in entries.map(|entry| entry.expect("an entry").file_name()) {
+            assert!(!entry.to_string_lossy().starts_with('.'), "{entry:?} is left");
+        }
+        let password = std::fs::read_to_string(self.0.path().join("simulator_password"));
+        let Ok(password) = password else { return };
+        for (path, content) in self.files() {
+            let is_told = String::from_utf8_lossy(&content).contains(password.trim());
+            let is_its_own = path.ends_with("simulator_password");
+            assert!(is_its_own || !is_told, "{} tells the password", path.display());
+            assert!(!content.is_empty(), "{} is empty", path.display());
+        }
+        let token = std::fs::read_to_string(self.0.path().join("admin_token"));
+        let is_signed = |token: &str| token.trim().rsplit('.').next().map(str::len) == Some(43);
+        assert!(token.is_err() || token.is_ok_and(|token| is_signed(&token)), "no signature");
     }
 
     /// Everything in it, by name.
@@ -180,6 +202,60 @@ fn secrets_are_made_once_and_only_the_owner_reaches_them() {
     let changed = secrets.files().into_iter().filter(|(path, is)| before.get(path) != Some(is));
     let changed: Vec<_> = changed.map(|(path, _)| path).collect();
     assert_eq!(changed, [tls("broker.key"), tls("broker.pem")]);
+}
+
+/// A directory with a tool in it that does `instead` where its arguments begin so, and otherwise is
+/// itself; and the directories in which a script then finds its tools.
+fn broken(tool: &str, arguments: &str, instead: &str) -> (TempDir, String) {
+    let dir = TempDir::with_prefix("tools-").expect("temporary directory");
+    let path = std::env::var("PATH").unwrap_or_default();
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in '{arguments}'*) {instead} ;; esac\nPATH='{path}' exec {tool} \"$@\"\n"
+    );
+    let file = dir.path().join(tool);
+    std::fs::write(&file, script).expect("written");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).expect("set");
+    let path = format!("{}:{path}", dir.path().display());
+    (dir, path)
+}
+
+#[test]
+fn a_tool_that_fails_is_named_with_its_reason_and_leaves_nothing() {
+    for (tool, arguments, file) in [
+        ("openssl", "rand", "postgres_password"),
+        ("openssl", "base64", "admin_token"),
+        ("openssl", "dgst", "admin_token"),
+        ("openssl", "req -x509", "tls/ca.pem"),
+        ("openssl", "req -new", "tls/broker.pem"),
+        ("openssl", "x509", "tls/broker.pem"),
+        ("mosquitto_passwd", "-U", "broker/passwords"),
+    ] {
+        let secrets = Secrets(TempDir::with_prefix("secrets-").expect("temporary directory"));
+        let (_tools, path) = broken(tool, arguments, "echo no entropy today >&2; exit 1");
+        let output = secrets.run(&path);
+        let told = told(&output);
+        assert!(!output.status.success(), "{tool} {arguments}: {told}");
+        assert!(told.contains(&format!("{file}: {tool} failed: no entropy today")), "{told}");
+        assert!(!told.lines().any(|line| line == format!("make-secrets: {file}")), "{told}");
+        assert!(!secrets.0.path().join(file).exists(), "{tool} {arguments} left {file}");
+        secrets.check_nothing_half_made();
+        secrets.make_again();
+        secrets.check_nothing_half_made();
+    }
+}
+
+#[test]
+fn a_password_that_was_not_hashed_is_not_given_to_the_broker() {
+    let secrets = Secrets(TempDir::with_prefix("secrets-").expect("temporary directory"));
+    let (_tools, path) = broken("mosquitto_passwd", "-U", "exit 0");
+    let output = secrets.run(&path);
+    assert!(!output.status.success() && told(&output).contains("made no hash"), "{output:?}");
+    secrets.check_nothing_half_made();
+    let (_tools, path) = broken("openssl", "dgst", ": >\"$9\"; exit 0");
+    std::fs::remove_file(secrets.0.path().join("admin_token")).expect("there");
+    let output = secrets.run(&path);
+    assert!(!output.status.success() && told(&output).contains("no signature"), "{output:?}");
+    secrets.check_nothing_half_made();
 }
 
 /// The ports of a trial house, in the place of those in the files.
