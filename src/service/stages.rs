@@ -2,13 +2,14 @@
 //!
 //! Promises: at the stop signal, or once a stage has ended, the sources are told to stop, once; the
 //! first error is the outcome, unless it is only the consequence of another; every stage has ended
-//! when this returns. While it drains, the log says every few seconds which stages it still waits
-//! for. How long each may take is its own affair: every one has a deadline of its own.
+//! when this returns. A stage that panics is named, and takes the others along or not, like one that
+//! fails. While it drains, the log says every few seconds which stages it still waits for. How long
+//! each may take is its own affair: every one has a deadline of its own.
 
 use std::future::{Future, pending};
 use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -21,19 +22,25 @@ const TELL_EVERY: Duration = Duration::from_secs(2);
 
 /// The named stages of a service.
 pub(super) struct Stages {
-    tasks: JoinSet<(&'static str, Result<(), Error>)>,
+    tasks: JoinSet<Result<(), Error>>,
     /// Those that have not ended.
-    running: Vec<&'static str>,
-    /// Those whose end takes nobody along.
-    expendable: Vec<&'static str>,
+    running: Vec<Stage>,
     /// How often it is said what is waited for.
     tell_every: Duration,
 }
 
+/// A stage that runs.
+struct Stage {
+    /// Its task, by which it is known also when that panicked.
+    task: Id,
+    name: &'static str,
+    /// Its end takes nobody along.
+    is_expendable: bool,
+}
+
 impl Default for Stages {
     fn default() -> Self {
-        let (tasks, running, expendable) = (JoinSet::new(), Vec::new(), Vec::new());
-        Self { tasks, running, expendable, tell_every: TELL_EVERY }
+        Self { tasks: JoinSet::new(), running: Vec::new(), tell_every: TELL_EVERY }
     }
 }
 
@@ -50,8 +57,7 @@ impl Stages {
         name: &'static str,
         stage: impl Future<Output = Result<(), E>> + Send + 'static,
     ) {
-        self.running.push(name);
-        self.tasks.spawn(async move { (name, stage.await.map_err(Into::into)) });
+        self.start(name, false, stage);
     }
 
     /// Starts a stage without which the others go on; readiness says that it is missing.
@@ -60,8 +66,34 @@ impl Stages {
         name: &'static str,
         stage: impl Future<Output = Result<(), E>> + Send + 'static,
     ) {
-        self.expendable.push(name);
-        self.spawn(name, stage);
+        self.start(name, true, stage);
+    }
+
+    fn start<E: Into<Error>>(
+        &mut self,
+        name: &'static str,
+        is_expendable: bool,
+        stage: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) {
+        let task = self.tasks.spawn(async move { stage.await.map_err(Into::into) }).id();
+        self.running.push(Stage { task, name, is_expendable });
+    }
+
+    /// Which stage has ended, and how.
+    fn ended(
+        &mut self,
+        ended: Result<(Id, Result<(), Error>), JoinError>,
+    ) -> (Stage, Result<(), Error>) {
+        let task = ended.as_ref().map_or_else(JoinError::id, |(task, _)| *task);
+        let at = self.running.iter().position(|stage| stage.task == task);
+        let stage = self.running.remove(at.expect("only what was started ends, and once"));
+        let panicked = Error::Panicked { stage: stage.name };
+        (stage, ended.map_or(Err(panicked), |(_, result)| result))
+    }
+
+    fn names(&self) -> String {
+        let names: Vec<_> = self.running.iter().map(|stage| stage.name).collect();
+        names.join(", ")
     }
 
     /// Waits for every stage; tells the sources to stop at `stop`, or once a stage has ended. Not
@@ -79,7 +111,7 @@ impl Stages {
         let mut drain: Option<Drain> = None;
         loop {
             let ended = tokio::select! {
-                ended = self.tasks.join_next() => ended,
+                ended = self.tasks.join_next_with_id() => ended,
                 () = stop.cancelled(), if drain.is_none() => {
                     info!("stopping: draining what was received");
                     part.not_ready("stopping");
@@ -88,7 +120,7 @@ impl Stages {
                     continue;
                 }
                 began = Drain::due(&mut drain) => {
-                    let (stages, waited) = (self.running.join(", "), began.elapsed());
+                    let (stages, waited) = (self.names(), began.elapsed());
                     info!(stages, ?waited, "stopping: still waiting");
                     continue;
                 }
@@ -98,12 +130,11 @@ impl Stages {
                 info!(?took, "stopped");
                 return outcome;
             };
-            let (stage, result) = ended.unwrap_or(("a stage", Err(Error::Panicked { stage: "a" })));
-            self.running.retain(|name| *name != stage);
+            let (Stage { name: stage, is_expendable, .. }, result) = self.ended(ended);
             if let Err(error) = &result {
                 error!(stage, error = %error.chain(), "a stage has ended");
             }
-            if !self.expendable.contains(&stage) && drain.is_none() {
+            if !is_expendable && drain.is_none() {
                 part.not_ready(format!("stopping, because {stage} has ended"));
                 stopping.cancel();
                 drain = Some(Drain::begin(self.tell_every));
@@ -217,6 +248,40 @@ mod tests {
         assert!(!stopping.is_cancelled());
         stop.cancel();
         assert!(end.await.expect("no panic").is_ok());
+    }
+
+    async fn breaks_down() -> Result<(), Error> {
+        panic!("as the test wants it");
+    }
+
+    #[tokio::test]
+    async fn a_stage_that_panics_is_named_and_takes_the_others_along() {
+        let captured = Captured::begin(LogFormat::Text, LogLevel::Info);
+        let mut house = House::new().with("one", Ok(()));
+        house.stages.spawn("two", breaks_down());
+        assert!(matches!(house.end().await, Err(Error::Panicked { stage: "two" })));
+        let lines = captured.text();
+        assert!(lines.contains("stage=\"two\" error=two panicked"), "{lines}");
+    }
+
+    #[tokio::test]
+    async fn one_that_is_expendable_is_named_when_it_panics_and_the_others_go_on() {
+        let captured = Captured::begin(LogFormat::Text, LogLevel::Info);
+        let mut house = House::new();
+        house.stages.spawn_expendable("start-up page", breaks_down());
+        let (stop, stopping, log) = (house.stop.clone(), house.stopping.clone(), captured.reader());
+        house.stages.spawn("one", async move {
+            // Once the other's end is told, nobody has been told to stop.
+            while !log().contains("start-up page panicked") {
+                tokio::task::yield_now().await;
+            }
+            assert!(!stopping.is_cancelled());
+            stop.cancel();
+            stopping.cancelled().await;
+            Ok::<_, Error>(())
+        });
+        let outcome = house.end().await;
+        assert!(matches!(outcome, Err(Error::Panicked { stage: "start-up page" })), "{outcome:?}");
     }
 
     #[tokio::test]
