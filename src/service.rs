@@ -146,8 +146,7 @@ impl Service {
             (Arc::clone(&backlog), Arc::clone(&clock)),
         );
 
-        let lags =
-            Lags::new(journal.clone(), Arc::clone(&clock), Arc::clone(&backlog), store.state());
+        let lags = Lags::new(journal.clone(), Arc::clone(&clock), store.state());
         let surroundings = Surroundings {
             stored: monitor.stored(),
             backlog,
@@ -256,8 +255,6 @@ impl Service {
 
         let http_stop = CancellationToken::new();
         let http = tokio::spawn(http.run(http_stop.clone()));
-        let monitor = tokio::spawn(monitor.run());
-        let lags = tokio::spawn(self.lags.run(http_stop.clone()));
 
         let mut stages = Stages::default();
         let (token, calls) = (stopping.clone(), stopping.clone());
@@ -283,16 +280,17 @@ impl Service {
         }
         let page = self.page.print(self.readiness.clone(), stopping.clone());
         stages.spawn_expendable("start-up page", never_fails(page));
+        // It ends because every stage that it watches has ended.
+        stages.spawn("monitor", never_fails(monitor.run()));
+        stages.spawn_expendable("lags", never_fails(self.lags.run(stopping.clone())));
         let told = supervisor::tell(self.readiness.clone(), stopping.clone());
         stages.spawn_expendable("supervisor", never_fails(told));
 
         part.ready();
         let outcome = stages.supervise(&stop, &stopping, &part).await;
         http_stop.cancel();
-        let served = http.await.unwrap_or(Ok(())).map_err(Error::from);
-        drop(lags.await);
-        // It ends because every stage that it watches has ended.
-        drop(monitor.await);
+        let served =
+            http.await.map_or(Err(Error::Panicked { stage: "http" }), |served| Ok(served?));
         outcome.and(served)
     }
 }

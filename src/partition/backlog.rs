@@ -49,7 +49,7 @@ impl Backlog {
     }
 
     /// A batch begins with an input received then.
-    pub(super) fn enter(&self, received_at: Timestamp) {
+    pub(crate) fn enter(&self, received_at: Timestamp) {
         self.lock().push_back(received_at);
     }
 

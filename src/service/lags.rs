@@ -3,13 +3,16 @@
 //! Entries behind are told by positions alone. For the time behind it reads the oldest entry that a
 //! follower has not done with, and remembers when that was received: from memory as a rule, from
 //! disk where the follower is far behind, and no more of it than is needed to find the entry. It is
-//! a task of its own, so that a slow disk holds up neither readiness nor a follower, and what it
-//! can't read it leaves at what it told last.
+//! a stage of its own, so that a slow disk holds up neither readiness nor a follower.
+//!
+//! What is not known it tells as NaN, and never as 0 or as what it was: how far the store is, before
+//! the database has said so, and how old an entry is that can't be read. Of entries that the journal
+//! no longer has, the oldest that it has stands in: a follower is at least that far behind.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::{Gauge, gauge};
+use metrics::gauge;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +21,6 @@ use tracing::debug;
 use crate::clock::{Clock, Timestamp};
 use crate::engine::output::Output;
 use crate::journal::{self, Entry, Follower, Journal, Progress};
-use crate::partition::Backlog;
 use crate::position::Position;
 use crate::store;
 use crate::telemetry::{self, names};
@@ -33,7 +35,6 @@ const READS_MAX: usize = 8;
 pub(super) struct Lags {
     journal: Journal,
     clock: Arc<dyn Clock>,
-    backlog: Arc<Backlog>,
     followed: Vec<Followed>,
     /// Looks for the oldest reading that is not in the database.
     readings: (watch::Receiver<store::State>, Lookout),
@@ -67,11 +68,10 @@ impl Lags {
     pub(super) fn new(
         journal: Journal,
         clock: Arc<dyn Clock>,
-        backlog: Arc<Backlog>,
         store: watch::Receiver<store::State>,
     ) -> Self {
         let readings = (store.clone(), Lookout::new(has_reading));
-        let lags = Self { journal, clock, backlog, followed: Vec::new(), readings };
+        let lags = Self { journal, clock, followed: Vec::new(), readings };
         lags.of("store", Done::Stored(store))
     }
 
@@ -101,27 +101,34 @@ impl Lags {
 
     async fn look(&mut self) {
         let (journal, now) = (&self.journal, self.clock.now());
-        gauge!(names::UNCOMMITTED_SECONDS).set(self.backlog.age(now).as_secs_f64());
         for Followed { name, done, lookout } in &mut self.followed {
-            let Some(done) = done.position() else { continue };
-            let entries = journal.last().0.saturating_sub(done.0);
-            gauge!(names::FOLLOWER_LAG_ENTRIES, "follower" => *name).set(entries as f64);
+            let entries = gauge!(names::FOLLOWER_LAG_ENTRIES, "follower" => *name);
             let seconds = gauge!(names::FOLLOWER_LAG_SECONDS, "follower" => *name);
-            tell(&seconds, lookout.oldest(journal, done).await, now);
+            let done = done.position();
+            entries
+                .set(done.map_or(f64::NAN, |done| journal.last().0.saturating_sub(done.0) as f64));
+            seconds.set(age_of_oldest(lookout, journal, done, now).await);
         }
         let (store, lookout) = &mut self.readings;
-        let Some(stored) = store.borrow().cursor else { return };
-        let age = gauge!(names::OLDEST_UNSTORED_READING_SECONDS);
-        tell(&age, lookout.oldest(journal, stored).await, now);
+        let stored = store.borrow().cursor;
+        let age = age_of_oldest(lookout, journal, stored, now).await;
+        gauge!(names::OLDEST_UNSTORED_READING_SECONDS).set(age);
     }
 }
 
-/// Tells how old the oldest is; what can't be found out stays as it was told last.
-fn tell(age: &Gauge, oldest: Result<Option<Timestamp>, journal::Error>, now: Timestamp) {
-    match oldest {
-        Ok(oldest) => age.set(oldest.map_or(0.0, |at| now.since(at).as_secs_f64())),
+/// How old the oldest behind `done` is, in seconds; 0 if there is none, NaN if that is not known.
+async fn age_of_oldest(
+    lookout: &mut Lookout,
+    journal: &Journal,
+    done: Option<Position>,
+    now: Timestamp,
+) -> f64 {
+    let Some(done) = done else { return f64::NAN };
+    match lookout.oldest(journal, done).await {
+        Ok(oldest) => oldest.map_or(0.0, |at| now.since(at).as_secs_f64()),
         Err(error) => {
             debug!(error = %telemetry::with_causes(&error), "a follower's lag is not known");
+            f64::NAN
         }
     }
 }
@@ -146,15 +153,16 @@ impl Lookout {
         Self { is_wanted, from: Position::START, follower: None, found: None }
     }
 
-    /// When the oldest one behind `done` was received; `None` if there is none, or none was come
-    /// upon yet. Cancel safe.
+    /// When the oldest one behind `done` that the journal still has was received; `None` if there is
+    /// none, or none was come upon yet. Cancel safe.
     async fn oldest(
         &mut self,
         journal: &Journal,
         done: Position,
     ) -> Result<Option<Timestamp>, journal::Error> {
         if !self.still_holds(done) {
-            self.follower = Some(journal.follow(done)?);
+            let oldest_kept = Position(journal.first().0.saturating_sub(1));
+            self.follower = Some(journal.follow(done.max(oldest_kept))?);
             (self.from, self.found) = (done, None);
         }
         let Some(follower) = &mut self.follower else { return Ok(None) };
@@ -185,6 +193,7 @@ mod tests {
     use crate::engine::input::{Event, Input};
     use crate::journal::Record;
     use crate::journal::memory::{Memory, settings, ticks};
+    use crate::telemetry::Metrics;
 
     /// An entry that was received in the second of its position.
     fn received(position: u64) -> Record {
@@ -222,6 +231,73 @@ mod tests {
                 assert_eq!(found, at(oldest_tenth), "behind {done}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn of_entries_that_are_gone_the_oldest_that_is_there_stands_in() {
+        let (memory, opened) = Memory::journal(&settings(0));
+        let (journal, mut writer) = (opened.journal, opened.writer);
+        writer.commit((1..=9).map(received).collect()).expect("works");
+        let mut any = Lookout::new(|_| true);
+        let at = |second| Some(Timestamp::from_seconds(second));
+        assert_eq!(any.oldest(&journal, Position(2)).await.expect("readable"), at(3));
+        memory.forget_through(6);
+        let mut anew = Lookout::new(|_| true);
+        assert_eq!(anew.oldest(&journal, Position(2)).await.expect("readable"), at(7));
+        assert_eq!(any.oldest(&journal, Position(4)).await.expect("readable"), at(7));
+    }
+
+    struct At(i64);
+
+    impl Clock for At {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_seconds(self.0)
+        }
+    }
+
+    /// What is told of the store, in the words of `/metrics`: entries, seconds, oldest reading.
+    fn told_of_store(lags: &mut Lags) -> [String; 3] {
+        let (metrics, recorder) = Metrics::detached();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        metrics::with_local_recorder(&recorder, || {
+            names::begin();
+            runtime.block_on(lags.look());
+        });
+        let text = metrics.render();
+        [
+            format!("{}{{follower=\"store\"}} ", names::FOLLOWER_LAG_ENTRIES),
+            format!("{}{{follower=\"store\"}} ", names::FOLLOWER_LAG_SECONDS),
+            format!("{} ", names::OLDEST_UNSTORED_READING_SECONDS),
+        ]
+        .map(|series| {
+            let value = text.lines().find_map(|line| line.strip_prefix(&series));
+            value.unwrap_or_else(|| panic!("no {series}in {text}")).to_owned()
+        })
+    }
+
+    #[test]
+    fn what_is_not_known_is_told_as_such_and_not_as_nothing_or_as_what_it_was() {
+        let (memory, opened) = Memory::journal(&settings(0));
+        let (journal, mut writer) = (opened.journal, opened.writer);
+        writer.commit((1..=9).map(received).collect()).expect("works");
+        let state = store::State {
+            link: store::Link::Connecting,
+            cursor: None,
+            journal_last: Position(9),
+            readings_stored: 0,
+            batches_stored: 0,
+            rows_refused: 0,
+            gap: None,
+        };
+        let (store, seen) = watch::channel(state);
+        let mut lags = Lags::new(journal, Arc::new(At(20)), seen);
+        assert_eq!(told_of_store(&mut lags), ["NaN", "NaN", "NaN"], "the database was not reached");
+        store.send_modify(|state| state.cursor = Some(Position(4)));
+        assert_eq!(told_of_store(&mut lags), ["5", "15", "0"]);
+        // The disk has lost what comes next.
+        memory.lose(7);
+        store.send_modify(|state| state.cursor = Some(Position(6)));
+        assert_eq!(told_of_store(&mut lags)[..2], ["3", "NaN"]);
     }
 
     #[tokio::test]

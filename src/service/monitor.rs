@@ -1,8 +1,10 @@
-//! Watches how the stages stand, and says so: in readiness, and to who needs the store's cursor.
+//! Watches how the stages stand, and says so: in readiness, to who needs the store's cursor, and as
+//! the age of what is not durable yet. It reads no disk, so that it can say that one hangs.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::gauge;
 use tokio::sync::watch;
 
 use crate::clock::{Clock, Timestamp};
@@ -10,6 +12,7 @@ use crate::partition::Backlog;
 use crate::position::Position;
 use crate::readiness::{Part, Readiness};
 use crate::store::{Gap, GapReason, Link, MaintenanceState, State};
+use crate::telemetry::names;
 
 /// How often the partition's backlog is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -110,12 +113,15 @@ impl Monitor {
         }
     }
 
+    /// By time alone, and without reading anything: a disk that hangs is told of all the same.
     fn look_at_backlog(&self) {
         let (backlog, clock) = &self.backlog;
+        let age = backlog.age(clock.now());
+        gauge!(names::UNCOMMITTED_SECONDS).set(age.as_secs_f64());
         if backlog.is_held() {
             self.journal_part
                 .not_ready("full: messages are left at the broker until there is room");
-        } else if backlog.age(clock.now()) >= STALLED_AFTER {
+        } else if age >= STALLED_AFTER {
             self.journal_part.not_ready("nothing was committed for several seconds");
         } else {
             self.journal_part.ready();
@@ -164,4 +170,56 @@ fn note_of(gap: &Gap) -> String {
     let time = |time: Option<Timestamp>| time.map_or("?".to_owned(), |time| time.to_string());
     let (from, until) = (time(gap.missing_from), time(gap.missing_until));
     format!("a gap was accepted: {missing}, received from {from} to {until}, are missing for good")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::Metrics;
+
+    /// A clock that goes on whenever it is looked at.
+    struct At(std::sync::atomic::AtomicI64);
+
+    impl Clock for At {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_seconds(self.0.fetch_add(4, std::sync::atomic::Ordering::SeqCst))
+        }
+    }
+
+    fn store() -> watch::Receiver<State> {
+        let state = State {
+            link: Link::Connecting,
+            cursor: None,
+            journal_last: Position::START,
+            readings_stored: 0,
+            batches_stored: 0,
+            rows_refused: 0,
+            gap: None,
+        };
+        watch::channel(state).1
+    }
+
+    #[test]
+    fn a_disk_that_hangs_is_told_of_as_long_as_it_does() {
+        let (metrics, recorder) = Metrics::detached();
+        let (backlog, readiness) = (Arc::new(Backlog::default()), Readiness::new());
+        backlog.enter(Timestamp::from_seconds(100));
+        let maintenance = watch::channel(MaintenanceState::default()).1;
+        let clock = Arc::new(At(101.into()));
+        let connected = watch::channel(true).1;
+        let seen = (Arc::clone(&backlog), clock as Arc<dyn Clock>);
+        let monitor = Monitor::new(&readiness, connected, (store(), maintenance), seen);
+        let mut told = Vec::new();
+        for _ in 0..3 {
+            metrics::with_local_recorder(&recorder, || monitor.look_at_backlog());
+            let text = metrics.render();
+            let series = format!("{} ", names::UNCOMMITTED_SECONDS);
+            let age = text.lines().find_map(|line| line.strip_prefix(&series));
+            let parts = readiness.parts();
+            let journal = parts.iter().find(|(name, _)| *name == "journal").expect("registered");
+            told.push((age.expect("told").to_owned(), journal.1.is_ready()));
+        }
+        let expected = [("1", true), ("5", false), ("9", false)];
+        assert_eq!(told, expected.map(|(age, is_ready)| (age.to_owned(), is_ready)));
+    }
 }

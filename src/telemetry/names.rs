@@ -144,14 +144,16 @@ catalogue! {
         STAGE_LATENCY_SECONDS = "pulseward_stage_latency_seconds": Summary of "seconds"
             { stage: Values::These(&["applied", "committed", "streamed", "stored"]) };
         /// Entries of the journal that a follower has not done with. How far the store is the
-        /// database says, so that it is 0 until that was reached for the first time.
+        /// database says: NaN until it has said so for the first time.
         FOLLOWER_LAG_ENTRIES = "pulseward_follower_lag_entries": Gauge of "entries"
             { follower: FOLLOWERS };
-        /// For how long the oldest of these has waited since its receipt.
+        /// For how long the oldest of these has waited since its receipt; of those that the journal
+        /// no longer has, the oldest that it has. NaN while that is not known.
         FOLLOWER_LAG_SECONDS = "pulseward_follower_lag_seconds": Gauge of "seconds"
             { follower: FOLLOWERS };
         /// Age, since its receipt, of the oldest reading that is in the journal and not in the
-        /// database; 0 if there is none, and until the database was reached for the first time.
+        /// database; 0 if there is none. NaN while that is not known, as until the database has
+        /// said for the first time how far it is.
         OLDEST_UNSTORED_READING_SECONDS = "pulseward_oldest_unstored_reading_age_seconds":
             Gauge of "seconds";
         /// Age, since its receipt, of the oldest input that was taken in and is not durable yet; 0

@@ -71,6 +71,14 @@ impl Memory {
         self.state().entries.remove(&Position(position));
     }
 
+    /// Gives up every entry up to there, as retention does.
+    pub(crate) fn forget_through(&self, position: u64) {
+        let last = Position(position);
+        let mut state = self.state();
+        state.entries = state.entries.split_off(&last.next());
+        state.dropped = last;
+    }
+
     pub(crate) fn stall_reads(&self, stalled: bool) {
         self.state().stalled = stalled;
         self.0.1.notify_all();
@@ -105,9 +113,8 @@ impl Storage for Memory {
     }
 
     fn drop_through(&mut self, last: Position) -> Result<(), Failure> {
-        let mut state = self.write()?;
-        state.entries = state.entries.split_off(&last.next());
-        state.dropped = last;
+        drop(self.write()?);
+        self.forget_through(last.0);
         Ok(())
     }
 }
