@@ -146,7 +146,7 @@ pub struct Journal {
 pub struct Log {
     /// How a line looks. Default `text`.
     pub format: LogFormat,
-    /// The least severe that is logged. Default `info`. `RUST_LOG` overrides it, module by module.
+    /// The least severe that is logged. Default `info`. `RUST_LOG` stands in its place, if it is set.
     pub level: LogLevel,
 }
 
@@ -160,8 +160,8 @@ pub enum LogFormat {
     Json,
 }
 
-/// How severe a line of the log is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How severe a line of the log is, the most severe first: a greater level tells more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     /// Someone must act.

@@ -53,7 +53,7 @@ pub struct LogLevelSwitch {
 type SetFilter = dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync;
 
 impl LogLevelSwitch {
-    /// Logs from this level on. `RUST_LOG` goes on overriding it, module by module.
+    /// Logs from this level on, unless [`level_override`] says otherwise.
     ///
     /// # Errors
     /// When `RUST_LOG` is not understood, or the log is gone.
@@ -62,9 +62,16 @@ impl LogLevelSwitch {
     }
 }
 
+/// What `RUST_LOG` says in the place of the configured level, all of it: modules that it does not name
+/// log nothing then. `None` if it is not set, or empty.
+#[must_use]
+pub fn level_override() -> Option<String> {
+    std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|directives| !directives.is_empty())
+}
+
 /// Installs the log of this process: lines on standard error, coloured on a terminal. `RUST_LOG`
-/// overrides the level, module by module. What libraries warn of is taken along: the storage engine
-/// tells the first error of its background work there and nowhere else.
+/// stands in the place of the level ([`level_override`]). What libraries warn of is taken along: the
+/// storage engine tells the first error of its background work there and nowhere else.
 ///
 /// # Errors
 /// When `RUST_LOG` is not understood, or this process has a log already.

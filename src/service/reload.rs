@@ -2,8 +2,9 @@
 //!
 //! Promises: a configuration that is wrong changes nothing and is named line by line; of one that is
 //! right, [`LIVE`] is in force as soon as the log says so, and everything else that it changes is
-//! named as waiting for the next start, so that nobody believes in a change that did not happen.
-//! What is in force together agrees with itself: it is checked as a start would.
+//! named as waiting for the next start, so that nobody believes in a change that did not happen; nor
+//! in a level of the log in whose place `RUST_LOG` stands. The log is told at the louder of the two
+//! levels, if one changes. What is in force together agrees with itself: it is checked as a start would.
 //!
 //! The bounds of ingest become an input like any other: a replay heeds them where they changed.
 //!
@@ -19,17 +20,16 @@ use tracing::{error, info, warn};
 
 use super::{Error, settings};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, ByteSize, Config};
+use crate::config::{self, ByteSize, Config, LogLevel};
 use crate::partition;
-use crate::telemetry::{LogLevelSwitch, names, with_causes};
+use crate::telemetry::{self, LogLevelSwitch, names, with_causes};
 
 /// What changes while the service runs.
-pub const LIVE: [&str; 4] = [
-    "ingest.batch_readings_max",
-    "ingest.payload_bytes_max",
-    "ingest.reading_age_max",
-    "log.level",
-];
+pub const LIVE: [&str; 4] =
+    ["ingest.batch_readings_max", "ingest.payload_bytes_max", "ingest.reading_age_max", LEVEL];
+
+/// The key in whose place `RUST_LOG` may stand.
+const LEVEL: &str = "log.level";
 
 /// Requests to read the configuration again, from the moment when this was made: before it, SIGHUP
 /// ends the process.
@@ -128,13 +128,27 @@ impl Reloader {
                 return;
             }
         }
-        if let Err(error) = self.source.log.set(plan.next.log.level) {
-            error!(reason = with_causes(&error), "the log goes on as it was");
-        }
+        let levels = (self.in_force.log.level, plan.next.log.level);
+        let rust_log = telemetry::level_override();
+        set_level(&self.source.log, levels, || tell(file, &plan, rust_log.as_deref()));
         self.in_force = plan.next;
         counted("read");
         note_read();
-        tell(file, &plan.live, &plan.waiting);
+    }
+}
+
+/// Changes the log from one level to the other, and tells while the louder of the two holds: what
+/// confirms the change is not to be the first that it leaves out.
+fn set_level(log: &LogLevelSwitch, (from, to): (LogLevel, LogLevel), tell: impl Fn()) {
+    let grows_quieter = to < from;
+    if grows_quieter {
+        tell();
+    }
+    if let Err(error) = log.set(to) {
+        error!(reason = with_causes(&error), "the log goes on as it was");
+    }
+    if !grows_quieter {
+        tell();
     }
 }
 
@@ -153,18 +167,28 @@ fn plan(in_force: &Config, read: Config, payload_bytes_max: ByteSize) -> Result<
     Ok(Plan { live: in_force.changes(&next), waiting: next.changes(&read), next })
 }
 
-fn tell(file: &str, live: &[String], waiting: &[String]) {
+/// `rust_log` stands in the place of the level, if it is set.
+fn tell(file: &str, plan: &Plan, rust_log: Option<&str>) {
+    let Plan { live, waiting, .. } = plan;
     if live.is_empty() && waiting.is_empty() {
         return info!(file, "the configuration was read again and says the same");
     }
-    let (in_force, waiting_for_start) = (live.join(" "), waiting.join(" "));
-    if waiting.is_empty() {
-        info!(file, in_force, "the configuration was read again");
-    } else {
-        let message =
-            "the configuration was read again; what waits for the next start has not changed";
-        warn!(file, in_force, waiting_for_start, "{message}");
-    }
+    let rust_log = rust_log.filter(|_| live.iter().any(|key| key == LEVEL));
+    let in_force = live.iter().filter(|key| rust_log.is_none() || *key != LEVEL);
+    let in_force = in_force.map(String::as_str).collect::<Vec<_>>().join(" ");
+    let waiting_for_start = (!waiting.is_empty()).then(|| waiting.join(" "));
+    let what_not = match (&waiting_for_start, rust_log) {
+        (None, None) => return info!(file, in_force, "the configuration was read again"),
+        (Some(_), None) => "what waits for the next start has not changed",
+        (None, Some(_)) => "RUST_LOG stays in the place of log.level",
+        (Some(_), Some(_)) => {
+            "RUST_LOG stays in the place of log.level, and what waits for the next start has not \
+             changed"
+        }
+    };
+    let waiting_for_start = waiting_for_start.as_deref();
+    let message = format!("the configuration was read again; {what_not}");
+    warn!(file, in_force, waiting_for_start, rust_log, "{message}");
 }
 
 fn counted(outcome: &'static str) {
@@ -181,6 +205,8 @@ fn note_read() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::LogFormat;
+    use crate::telemetry::captured::Captured;
 
     fn config(text: &str) -> Config {
         Config::parse("test", text, []).expect("valid")
@@ -218,6 +244,45 @@ mod tests {
         let refused = planned("", after).expect_err("the broker keeps messages for a day");
         assert!(refused.contains("ingest.reading_age_max"), "{refused}");
         assert!(planned("[mqtt]\nsession_expiry = \"1h\"\n", after).is_ok());
+    }
+
+    #[test]
+    fn a_change_of_the_level_is_confirmed_whether_it_gets_louder_or_quieter() {
+        use LogLevel::{Debug, Error, Info, Warn};
+        for (from, to) in [(Info, Error), (Info, Warn), (Error, Info), (Warn, Debug), (Info, Info)]
+        {
+            let log = Captured::begin(LogFormat::Text, from);
+            let level =
+                |level| format!("[log]\nlevel = {:?}\n", format!("{level:?}").to_lowercase());
+            let plan = plan(&config(&level(from)), config(&level(to)), ByteSize(1 << 20));
+            let plan = plan.expect("agrees");
+            set_level(&log.switch, (from, to), || tell("pulseward.toml", &plan, None));
+            let lines = log.text();
+            assert_eq!(lines.matches("was read again").count(), 1, "{from:?} to {to:?}: {lines}");
+            info!("afterwards");
+            assert_eq!(log.text().contains("afterwards"), to >= Info, "{from:?} to {to:?}");
+        }
+    }
+
+    #[test]
+    fn a_level_in_whose_place_another_stands_is_not_said_to_be_in_force() {
+        let told = |after: &str, rust_log| {
+            let log = Captured::begin(LogFormat::Text, LogLevel::Info);
+            let plan = plan(&config(""), config(after), ByteSize(1 << 20)).expect("agrees");
+            tell("pulseward.toml", &plan, rust_log);
+            log.text()
+        };
+        let both = "[ingest]\nbatch_readings_max = 5\n[log]\nlevel = \"debug\"\n";
+        let lines = told(both, Some("pulseward::mqtt=debug"));
+        assert!(lines.contains("in_force=\"ingest.batch_readings_max\""), "{lines}");
+        assert!(lines.contains("RUST_LOG stays in the place of log.level"), "{lines}");
+        assert!(lines.contains("rust_log=\"pulseward::mqtt=debug\""), "{lines}");
+        let format_too = format!("{both}format = \"json\"\n");
+        let lines = told(&format_too, Some("warn"));
+        assert!(lines.contains("waiting_for_start=\"log.format\""), "{lines}");
+        let lines = told("[ingest]\nbatch_readings_max = 5\n", Some("warn"));
+        assert!(!lines.contains("RUST_LOG") && !lines.contains("rust_log"), "{lines}");
+        assert!(told(both, None).contains("batch_readings_max log.level\""));
     }
 
     #[test]

@@ -17,6 +17,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const READ_AGAIN: &str = "the configuration was read again";
 const PARTLY: &str =
     "the configuration was read again; what waits for the next start has not changed";
+const OVERRIDDEN: &str =
+    "the configuration was read again; RUST_LOG stays in the place of log.level";
 const WRONG: &str = "the configuration was read again and is wrong: nothing has changed";
 
 fn settings(broker: &Mosquitto) -> Settings {
@@ -75,6 +77,18 @@ async fn what_cannot_change_while_it_runs_is_named_and_what_is_wrong_changes_not
     assert_eq!(told["in_force"], "log.level");
     assert_eq!(told["waiting_for_start"], "mqtt.client_id");
     assert!(service.terminate().success(), "{}", service.log());
+}
+
+#[tokio::test]
+async fn a_level_of_the_log_in_whose_place_rust_log_stands_is_not_said_to_be_in_force() {
+    let broker = Mosquitto::start();
+    let environment = vec![("RUST_LOG", "info".to_owned())];
+    let mut service = Service::start(&Settings { environment, ..settings(&broker) }).await;
+    service.reload(|text| text.replace("[log]\n", "[log]\nlevel = \"error\"\n"));
+    let told = service.logged(OVERRIDDEN, 0).await;
+    assert_eq!((&told["in_force"], &told["rust_log"]), (&"".into(), &"info".into()), "{told}");
+    assert!(service.terminate().success(), "{}", service.log());
+    assert!(service.log().contains("\"stopped\""), "it logs as RUST_LOG says");
 }
 
 #[tokio::test]
