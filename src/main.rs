@@ -238,7 +238,7 @@ async fn run(
         signal = &mut signal => return Ok(signal?),
         service = Service::build(&config, on_gap, metrics) => service?,
     };
-    let service = service.reloading(source, config).run(stop);
+    let service = service.with_start_page(&config).reloading(source, config).run(stop);
     tokio::pin!(service);
     tokio::select! {
         ended = &mut service => return Ok(ended?),

@@ -78,7 +78,10 @@ pub struct Service {
     certificates: Certificates,
     /// `None` where the configuration comes from nowhere to which it could be looked for again.
     reloader: Option<Reloader>,
-    page: Page,
+    /// What the start found, and when it began.
+    facts: (Facts, Instant),
+    /// `None` where nobody asked for it.
+    page: Option<Page>,
     /// Whether the service as a whole runs, or is stopping.
     part: Part,
     readiness: Readiness,
@@ -212,7 +215,8 @@ impl Service {
             lags,
             certificates,
             reloader: None,
-            page: Page::new(config, &facts, began),
+            facts: (facts, began),
+            page: None,
             part,
             readiness,
             stopping,
@@ -225,6 +229,15 @@ impl Service {
     pub fn reloading(mut self, source: Source, config: Config) -> Self {
         let partition = partition::handle(&self.inbox, Arc::new(SystemClock));
         self.reloader = Some(Reloader::new(source, config, partition));
+        self
+    }
+
+    /// The same, which says on a page what it is connected to and where it listens, once it is ready.
+    /// `config` is what it was built of.
+    #[must_use]
+    pub fn with_start_page(mut self, config: &Config) -> Self {
+        let (facts, began) = &self.facts;
+        self.page = Some(Page::new(config, facts, *began));
         self
     }
 
@@ -278,8 +291,10 @@ impl Service {
         if let Some(reloader) = self.reloader {
             stages.spawn("reloader", never_fails(reloader.run(stopping.clone())));
         }
-        let page = self.page.print(self.readiness.clone(), stopping.clone());
-        stages.spawn_expendable("start-up page", never_fails(page));
+        if let Some(page) = self.page {
+            let page = page.print(self.readiness.clone(), stopping.clone());
+            stages.spawn_expendable("start-up page", never_fails(page));
+        }
         // It ends because every stage that it watches has ended.
         stages.spawn("monitor", never_fails(monitor.run()));
         stages.spawn_expendable("lags", never_fails(self.lags.run(stopping.clone())));

@@ -1,9 +1,9 @@
-//! The page that a start prints: what the service is connected to, and where it listens.
+//! The page that `serve` prints at its start: what the service is connected to, and where it listens.
 //!
 //! Once everything is ready, or after [`PATIENCE`] with what is not: an operator sees at a glance
 //! that it is the right broker and the right database. For people it is a page on standard error,
-//! beside the log; where the log is for machines, it is one line of it with the same facts. It
-//! names addresses and counts; passwords and patients it does not know.
+//! beside the log; where the log is for machines, it is one line of it with the same facts, at level
+//! info. It names addresses and counts; passwords and patients it does not know.
 
 use std::fmt::Write as _;
 use std::io::Write as _;

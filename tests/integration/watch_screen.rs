@@ -2,6 +2,7 @@
 //! acknowledgement is in the database; then they leave, and the terminal is as it was.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
@@ -68,6 +69,18 @@ async fn an_alert_appears_is_acknowledged_by_a_key_and_that_is_in_the_store() {
     terminal.line("the summary, as without a screen", summary).await;
     terminal.line("a demo without a mistake", |line| line == "exit code 0").await;
     terminal.until("the terminal as it was", |screen| screen.contains(" echo ")).await;
+}
+
+#[test]
+fn the_demo_says_where_it_listens_once_and_without_the_page_of_a_service() {
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_pulseward"));
+    let output = demo.args(["demo", "--patients", "2", "--for", "1s", "--plain"]).output();
+    let output = output.expect("the demo runs");
+    let (said, logged) = (&output.stdout[..], &output.stderr[..]);
+    let all = String::from_utf8_lossy(&[said, logged].concat()).into_owned();
+    assert!(output.status.success(), "{all}");
+    assert_eq!(all.matches("/metrics").count(), 1, "{all}");
+    assert!(!all.contains(", process "), "{all}");
 }
 
 #[tokio::test]
