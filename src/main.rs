@@ -2,7 +2,9 @@
 //!
 //! Exit codes: 0 done, 1 the service could not start or broke down, a profile or a sheet is wrong or
 //! was refused, also in part, not every message went through again, the audit chain is broken or can't
-//! be read, or there is no service to watch, 2 the arguments or the configuration are wrong.
+//! be read, or there is no service to watch, 2 the arguments are wrong, or the configuration can't be
+//! read or says something that is never right. What the configuration names, such as a certificate,
+//! a password file or an address, is 1 when it can't be used: that may be otherwise at the next start.
 
 use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};

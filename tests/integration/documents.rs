@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser as _;
 use pulseward::cli::Arguments;
+use pulseward::config::Config;
 
 /// Each document with its text, by its path from the root of the repository.
 fn documents() -> BTreeMap<PathBuf, String> {
@@ -153,6 +154,48 @@ fn every_command_in_the_documents_is_one_that_the_program_understands() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(count > 10, "{count} commands were found");
+}
+
+/// The values of a key of a systemd unit, in order.
+fn values<'t>(unit: &'t str, key: &str) -> Vec<&'t str> {
+    let values = unit.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    values.collect()
+}
+
+/// What `docs/operations.md` says under this mark: the commands, and what they add to the unit.
+fn once<'t>(page: &'t str, mark: &str) -> (&'t str, &'t str) {
+    let (_, rest) = page.split_once(&format!("<!-- unit: {mark} -->\n```sh\n")).expect("a block");
+    let (block, _) = rest.split_once("```").expect("a block ends");
+    let (_, rest) = block.split_once("<<'UNIT'\n").expect("a drop-in");
+    let (added, _) = rest.split_once("\nUNIT\n").expect("a drop-in ends");
+    (block, added)
+}
+
+#[test]
+fn what_is_done_once_is_done_by_the_unit_that_is_shipped() {
+    let unit = std::fs::read_to_string("deploy/pulseward.service").expect("read");
+    let page = std::fs::read_to_string("docs/operations.md").expect("read");
+    let serve = values(&unit, "ExecStart");
+    let (program, options) = serve[0].split_once(" serve ").expect("it serves");
+    for (mark, command) in [("accept-gap", " serve "), ("restore", " restore ")] {
+        let (block, added) = once(&page, mark);
+        assert!(block.contains("/run/systemd/system/pulseward.service.d/once.conf"), "{mark}");
+        // Without the first, empty one there would be two commands.
+        let ["", called] = values(added, "ExecStart")[..] else { panic!("{mark}: {added}") };
+        let words = called.strip_prefix(program).expect("the program of the unit");
+        assert!(called.contains(command) && called.contains(options), "{mark}: {called}");
+        for words in [words.to_owned(), words.replace(" --report", " --yes --report")] {
+            let words = std::iter::once("pulseward").chain(words.split_whitespace());
+            Arguments::try_parse_from(words).unwrap_or_else(|error| panic!("{mark}: {error}"));
+        }
+        for kept in ["User", "LoadCredential", "StateDirectory", "WorkingDirectory"] {
+            assert!(values(added, kept).is_empty(), "{mark} changes {kept}");
+        }
+    }
+    let (block, _) = once(&page, "restore");
+    let (directory, journal) = (values(&unit, "StateDirectory"), Config::default().journal.dir);
+    assert!(block.contains(&format!("cd /var/lib/{}", directory[0])), "{block}");
+    assert!(block.contains(&format!("sudo mv {0} {0}.lost", journal.display())), "{block}");
 }
 
 #[test]
