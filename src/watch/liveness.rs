@@ -2,7 +2,8 @@
 //!
 //! Pure: told what was heard and when. Live means: the stream has come to the present, the service
 //! has said within [`SILENCE_MAX`] that it is there, and it is connected to its broker. Anything
-//! less is NOT LIVE, from the last moment at which it was not less.
+//! less is NOT LIVE, from the last moment at which it was not less. A machine that sleeps does not
+//! count the time: what was heard before it slept says nothing, however short ago it seems.
 
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,9 @@ use crate::clock::Timestamp;
 pub(super) const SILENCE_MAX: Duration = Duration::from_secs(24);
 /// An engine that is this far behind what has arrived is not live either: alarms come as late.
 const LAG_MAX: Duration = Duration::from_secs(10);
+/// Where the wall's clock has gone so much further than ours, this machine was asleep, or somebody
+/// has set its clock, which costs a heartbeat of NOT LIVE and nothing else.
+const ASLEEP_MIN: Duration = Duration::from_secs(5);
 
 /// What is known of the way to the patients.
 #[derive(Clone, Debug)]
@@ -24,6 +28,10 @@ pub(super) struct Liveness {
     deaf: Option<(Instant, &'static str)>,
     /// The service's clock, and when it was told.
     clock: Option<(Timestamp, Instant)>,
+    /// Both clocks of this machine when they were last looked at.
+    looked: Option<(Instant, Timestamp)>,
+    /// This machine was asleep, and nothing was heard since.
+    has_slept: bool,
 }
 
 /// The stream.
@@ -65,7 +73,8 @@ pub(super) enum Verdict {
 impl Liveness {
     /// Before anything was heard.
     pub(super) fn new(now: Instant) -> Self {
-        Self { link: Link::Behind("connecting"), heard: now, deaf: None, clock: None }
+        let link = Link::Behind("connecting");
+        Self { link, heard: now, deaf: None, clock: None, looked: None, has_slept: false }
     }
 
     /// A stream was opened; it is not at the present yet.
@@ -77,6 +86,17 @@ impl Liveness {
     pub(super) fn present(&mut self, now: Instant) {
         self.link = Link::Present;
         self.heard = now;
+        self.has_slept = false;
+    }
+
+    /// Looks at both clocks of this machine, every second at least: the one that stands still while
+    /// it sleeps, by which everything here is counted, and the wall's.
+    pub(super) fn look(&mut self, now: Instant, time: Timestamp) {
+        if let Some((looked, looked_at)) = self.looked {
+            let awake = now.saturating_duration_since(looked);
+            self.has_slept |= time.since(looked_at) >= awake + ASLEEP_MIN;
+        }
+        self.looked = Some((now, time));
     }
 
     /// The stream was cut.
@@ -88,6 +108,7 @@ impl Liveness {
         // What is past is not news of the present: that counts from the end of catching up.
         if self.link == Link::Present {
             self.heard = now;
+            self.has_slept = false;
         }
         if let Some(time) = heartbeat.service_time {
             self.clock = Some((time, now));
@@ -109,6 +130,9 @@ impl Liveness {
         let (since, why) = match (&self.link, self.deaf) {
             (Link::Cut(why), _) => (self.heard, why.clone()),
             (Link::Behind(why), _) => (self.heard, (*why).to_owned()),
+            (Link::Present, _) if self.has_slept => {
+                (self.heard, "this machine was asleep".to_owned())
+            }
             (Link::Present, _) if silent >= SILENCE_MAX => {
                 (self.heard, "the service says nothing".to_owned())
             }
@@ -219,6 +243,26 @@ mod tests {
         assert!(not_live(&liveness, begun, 41).expect("late").1.contains("behind"));
         liveness.heartbeat(GOOD, after(begun, 50));
         assert_eq!(not_live(&liveness, begun, 51), None);
+    }
+
+    #[test]
+    fn what_was_heard_before_this_machine_slept_says_nothing() {
+        let (begun, mut liveness) = live();
+        let wall = |seconds| Timestamp::from_seconds(5000 + seconds);
+        liveness.heartbeat(GOOD, after(begun, 10));
+        for (second, slept) in [(10, 0), (11, 0), (12, 2)] {
+            liveness
+                .look(after(begun, second), wall(i64::try_from(second).expect("small") + slept));
+            assert_eq!(not_live(&liveness, begun, second), None, "no clocks are quite the same");
+        }
+        // An hour, of which our clock knows nothing.
+        for second in [13, 14] {
+            liveness.look(after(begun, second), wall(3600));
+            let (_, why) = not_live(&liveness, begun, second).expect("it was asleep");
+            assert_eq!(why, "this machine was asleep");
+        }
+        liveness.heartbeat(GOOD, after(begun, 15));
+        assert_eq!(not_live(&liveness, begun, 16), None, "the service is heard again");
     }
 
     #[test]

@@ -74,6 +74,7 @@ impl<W: Write> Printer<W> {
 
     /// Says whether it is live, where that has changed.
     fn look(&mut self, now: Instant, time: Timestamp) -> io::Result<()> {
+        self.ward.liveness.look(now, time);
         match self.ward.liveness.verdict(now) {
             Verdict::Live if !self.is_said_live => {
                 writeln!(self.out, "{time} live")?;
@@ -158,6 +159,7 @@ fn value(text: &str) -> String {
 mod tests {
     use super::super::tests::{alert, event, live, monitored, snapshot};
     use super::*;
+    use crate::proto::v1::watch_alerts_response;
 
     const TIME: Timestamp = Timestamp::from_seconds(1_769_847_300);
 
@@ -200,6 +202,21 @@ mod tests {
         let words: Vec<_> = text.lines().filter_map(|line| line.split(' ').nth(1)).collect();
         assert_eq!(words, ["live", "NOT-LIVE", "escalate", "live"]);
         assert!(text.contains(r#"reason="the service\nstops""#), "{text}");
+    }
+
+    #[test]
+    fn a_machine_that_wakes_up_is_not_live_before_the_service_is_heard() {
+        let mut printer = Printer::new(Vec::new());
+        let (now, heartbeat) = (Instant::now(), watch_alerts_response::Heartbeat::default());
+        let heartbeat = watch_alerts_response::Heartbeat { ingest_connected: true, ..heartbeat };
+        printer.take(told(live()), now, TIME).expect("a Vec takes all");
+        let woken = TIME.plus(Duration::from_secs(3600));
+        printer.look(now + LOOK_EVERY, woken).expect("a Vec takes all");
+        let heard = told(Message::Heartbeat(heartbeat));
+        printer.take(heard, now + LOOK_EVERY, woken).expect("a Vec takes all");
+        let text = String::from_utf8(printer.out).expect("text");
+        let words: Vec<_> = text.lines().filter_map(|line| line.split(' ').nth(1)).collect();
+        assert_eq!(words, ["live", "NOT-LIVE", "live"], "{text}");
     }
 
     #[test]

@@ -22,6 +22,7 @@ use super::app::{App, Intent};
 use super::draw::draw;
 use super::work::Ask;
 use super::{Ends, Error};
+use crate::clock::{Clock as _, SystemClock};
 
 /// News are drawn no oftener than this: sooner than anybody would notice.
 const FRAME: Duration = Duration::from_millis(100);
@@ -160,6 +161,7 @@ impl Shown {
     }
 
     fn frame(&mut self, ends: &Ends) -> Result<(), Error> {
+        self.app.ward.liveness.look(Instant::now(), SystemClock.now());
         if let Some(ask) = self.app.refresh() {
             self.ask(ask, ends);
         }
