@@ -126,10 +126,8 @@ impl App {
                 let patient = limits.patient_id.clone();
                 self.fill(Subject::Limits(patient), pages::limits(&limits));
             }
-            Answer::Untold(why) => {
-                if let Some(page) = &mut self.page {
-                    page.lines = vec![format!("this can't be told now: {why}")];
-                }
+            Answer::Untold(subject, why) => {
+                self.fill(subject, vec![format!("this can't be told now: {why}")]);
             }
         }
     }

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
+use super::pages::Subject;
 use super::{News, words};
 use crate::clock::Timestamp;
 use crate::grpc_client::{Connection, Service};
@@ -57,8 +58,8 @@ pub(super) enum Answer {
     Refused(Change, Refusal),
     Story(Box<v1::GetAlertResponse>),
     Limits(Box<v1::EffectiveProfile>),
-    /// A story or limits can't be told.
-    Untold(String),
+    /// What this page is about can't be told, and why not.
+    Untold(Subject, String),
 }
 
 /// Why a change was not made, or whether it was is not known.
@@ -105,13 +106,13 @@ async fn answer(service: &Service, ask: Ask) -> Answer {
             Ok(()) => Answer::Done(change),
             Err(status) => Answer::Refused(change, Refusal::of(&status)),
         },
-        Ask::Story(alert_id) => match story(service, alert_id).await {
+        Ask::Story(alert_id) => match story(service, alert_id.clone()).await {
             Ok(story) => Answer::Story(Box::new(story)),
-            Err(status) => Answer::Untold(status.message().to_owned()),
+            Err(status) => Answer::Untold(Subject::Alert(alert_id), status.message().to_owned()),
         },
-        Ask::Limits(patient_id) => match limits(service, patient_id).await {
+        Ask::Limits(patient_id) => match limits(service, patient_id.clone()).await {
             Ok(limits) => Answer::Limits(Box::new(limits)),
-            Err(status) => Answer::Untold(status.message().to_owned()),
+            Err(status) => Answer::Untold(Subject::Limits(patient_id), status.message().to_owned()),
         },
     }
 }

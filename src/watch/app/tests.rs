@@ -211,3 +211,19 @@ fn a_page_scrolls_as_far_as_it_goes() {
     });
     assert_eq!(tops, [0, 1, last, last, 0]);
 }
+
+#[test]
+fn a_story_that_cannot_be_told_is_said_on_its_own_page_and_on_no_other() {
+    let mut app = app();
+    press(&mut app, KeyCode::Enter);
+    press(&mut app, KeyCode::Esc);
+    press(&mut app, KeyCode::Char('?'));
+    let keys = app.page.clone();
+    let untold = || Answer::Untold(Subject::Alert("1".to_owned()), "away".to_owned());
+    app.take(News::Answer(untold()), Instant::now());
+    assert_eq!(app.page, keys, "the keys are still there");
+    press(&mut app, KeyCode::Esc);
+    press(&mut app, KeyCode::Enter);
+    app.take(News::Answer(untold()), Instant::now());
+    assert_eq!(app.page.expect("open").lines, ["this can't be told now: away"]);
+}
