@@ -49,7 +49,11 @@ impl Ward {
     pub(super) fn take(&mut self, message: alerts::Message, now: Instant) -> Change {
         match message {
             alerts::Message::Snapshot(snapshot) => self.snapshot(snapshot),
-            alerts::Message::Live(_) => self.liveness.present(now),
+            alerts::Message::Live(_) => {
+                // Who is in no snapshot any more has no row in which vitals would show.
+                self.vitals.retain(|patient, _| self.patients.contains_key(patient));
+                self.liveness.present(now);
+            }
             alerts::Message::Event(event) => return self.event(event),
             alerts::Message::Heartbeat(heartbeat) => {
                 self.liveness.heartbeat(from_wire(&heartbeat), now);
@@ -215,6 +219,16 @@ mod tests {
         let left = alerts::LeftScope { patient_id: "p-1".to_owned(), cursor: String::new() };
         ward.take(alerts::Message::LeftScope(left), Instant::now());
         assert_eq!((ward.open().count(), ward.patients().count()), (0, 0));
+        assert_eq!(ward.vitals("p-1").count(), 0);
+    }
+
+    #[test]
+    fn vitals_of_whom_a_snapshot_no_longer_knows_are_not_kept() {
+        let of = |patient| snapshot(0, Vec::new(), vec![monitored(patient, "north")]);
+        let mut ward = ward(vec![of("p-1"), live()]);
+        ward.take_vitals(reading("p-1", Vital::Spo2, 97.0, 1), Instant::now());
+        ward.take(of("p-2"), Instant::now());
+        ward.take(live(), Instant::now());
         assert_eq!(ward.vitals("p-1").count(), 0);
     }
 }
