@@ -2,9 +2,10 @@
 //! resume with nothing missed and nothing twice, and acknowledge.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use jiff::Timestamp;
 use pulseward_sim::publish::Message;
 use tempfile::TempDir;
 
@@ -15,6 +16,7 @@ use crate::support::process::Process;
 use crate::support::publishing::publish;
 use crate::support::recording::Recording;
 use crate::support::sql::Sql;
+use crate::support::tokens::Issuer;
 use crate::support::wait::wait_until;
 
 const NOTE: &str = "seen by the example";
@@ -22,8 +24,8 @@ const NOTE: &str = "seen by the example";
 /// What a client is told apart by: a phase of an alert, and how often it came.
 type Told = BTreeMap<(String, String), usize>;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_python_client_misses_nothing_and_acknowledges() {
+/// The Python client, ready to be run: its directory, and its interpreter.
+fn python() -> (TempDir, String) {
     let python = from_tests_run("PULSEWARD_TEST_CLIENTS_PYTHON");
     let dir = TempDir::with_prefix("python-").expect("temporary directory");
     let mut generate = Command::new(&python);
@@ -33,16 +35,11 @@ async fn the_python_client_misses_nothing_and_acknowledges() {
     generate.args(contracts(Path::new("proto")));
     run(&mut generate);
     std::fs::copy("docs/clients/python/watch.py", dir.path().join("watch.py")).expect("copied");
-    check(|port| {
-        let mut client = Command::new(&python);
-        client.current_dir(dir.path()).args(["watch.py", &format!("127.0.0.1:{port}")]);
-        client
-    })
-    .await;
+    (dir, python)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_typescript_client_misses_nothing_and_acknowledges() {
+/// The TypeScript client, built in a checkout of its own.
+fn typescript() -> (TempDir, PathBuf) {
     // Its scripts find the contract beside it, as in the checkout.
     let checkout = TempDir::with_prefix("typescript-").expect("temporary directory");
     let dir = checkout.path().join("docs/clients/typescript");
@@ -61,12 +58,92 @@ async fn the_typescript_client_misses_nothing_and_acknowledges() {
     npm(&["ci", "--prefer-offline", "--no-audit", "--no-fund"]);
     npm(&["run", "generate"]);
     npm(&["run", "build"]);
+    (checkout, dir)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_python_client_misses_nothing_and_acknowledges() {
+    let (dir, python) = python();
+    check(|port| {
+        let mut client = Command::new(&python);
+        client.current_dir(dir.path()).args(["watch.py", &format!("127.0.0.1:{port}")]);
+        client
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_typescript_client_misses_nothing_and_acknowledges() {
+    let (_checkout, dir) = typescript();
     check(|port| {
         let mut client = Command::new("node");
         client.current_dir(&dir).args(["dist/watch.js", &format!("http://127.0.0.1:{port}")]);
         client
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_python_client_comes_back_with_a_new_token() {
+    let (dir, python) = python();
+    check_renewal(|port, authority| {
+        let mut client = Command::new(&python);
+        client.current_dir(dir.path()).args(["watch.py", &format!("localhost:{port}")]);
+        client.arg("--ca").arg(authority);
+        client
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_typescript_client_comes_back_with_a_new_token() {
+    let (_checkout, dir) = typescript();
+    check_renewal(|port, authority| {
+        let mut client = Command::new("node");
+        client.current_dir(&dir).args(["dist/watch.js", &format!("https://localhost:{port}")]);
+        client.env("NODE_EXTRA_CA_CERTS", authority);
+        client
+    })
+    .await;
+}
+
+/// The client that `command` makes, given the port of the service and who vouches for it, goes on
+/// when its token has expired and another is in its file; one that is refused at first ends.
+async fn check_renewal(command: impl Fn(u16, &Path) -> Command) {
+    let files = TempDir::with_prefix("token-").expect("temporary directory");
+    let file = |name: &str| files.path().join(name);
+    let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    std::fs::write(file("own.pem"), own.cert.pem()).expect("written");
+    std::fs::write(file("own.key"), own.signing_key.serialize_pem()).expect("written");
+    let issuer = Issuer::new();
+    let mut environment = issuer.environment();
+    environment.push(("PULSEWARD_AUTH__LEEWAY", "0s".to_owned()));
+    for (key, name) in
+        [("PULSEWARD_GRPC__TLS__CERTIFICATE", "own.pem"), ("PULSEWARD_GRPC__TLS__KEY", "own.key")]
+    {
+        environment.push((key, file(name).display().to_string()));
+    }
+    let house = House::start_under(Sql::sqlite(), environment, Vec::new()).await;
+    let port = house.service.listener("grpc").await.port();
+    let mut client = command(port, &file("own.pem"));
+    client.arg("--token-file").arg(file("token"));
+
+    std::fs::write(file("token"), "not a token").expect("written");
+    let mut stranger = Process::spawn("a stranger", &mut client, &file("stranger.log"));
+    assert!(!stranger.wait().success(), "{}", stranger.log());
+
+    let good_for = |seconds: i64| {
+        let expiry = Timestamp::now().as_second() + seconds;
+        issuer.token_with("nurse", "viewer", &["north"], |claims| claims["exp"] = expiry.into())
+    };
+    std::fs::write(file("token"), good_for(8)).expect("written");
+    let client = Process::spawn("the client", &mut client, &file("client.log"));
+    wait_until("the client to be live", async || said(&client, "LIVE")).await;
+    wait_until("the token to expire", async || said(&client, "NOT LIVE")).await;
+    std::fs::write(file("token"), good_for(3600)).expect("written");
+    let lives = || client.log().lines().filter(|line| line.starts_with("LIVE")).count();
+    wait_until("the client to be live again", async || lives() == 2).await;
+    assert!(!client.log().contains("eyJ"), "a token is told: {}", client.log());
 }
 
 /// The files of the contract below a directory.

@@ -12,6 +12,8 @@ What it shows to do:
   stands for, and both are thrown away together.
 - A heartbeat comes every 10 s. Without one for 25 s, or with one that says that no vitals come,
   the screen is NOT LIVE, whatever it still shows.
+- A token expires while a stream stands, and the stream ends: the next call carries the one that is
+  in the file by then. Only what is refused at the very first is for a person to mend.
 - An acknowledgement carries the etag that was seen, so that an escalation that nobody has looked at
   is never acknowledged. If it is refused, look again; never repeat it with a newer etag unseen.
 """
@@ -73,10 +75,11 @@ class Watcher:
         self.ward = Ward()
         self.not_live = "not connected yet"
         self.was_live = False
+        self.was_ever_live = False
         self.waiting = set()
 
     async def run(self):
-        """Watches for ever; returns only what nobody but a person can mend."""
+        """Watches for ever; returns only what was refused before it was live once."""
         pause_s = 0.2
         while True:
             try:
@@ -86,13 +89,15 @@ class Watcher:
                 self.lost(f"nothing heard for {NOT_LIVE_AFTER_S} s")
             except grpc.aio.AioRpcError as error:
                 self.lost(f"{error.code().name}: {error.details()}")
-                if error.code() == grpc.StatusCode.OUT_OF_RANGE:
-                    # What came after the cursor is no longer kept, or it is of another service.
-                    self.ward.forget()
-                elif error.code() in (grpc.StatusCode.UNAUTHENTICATED,
-                                      grpc.StatusCode.PERMISSION_DENIED,
-                                      grpc.StatusCode.INVALID_ARGUMENT):
+                if not self.was_ever_live and error.code() in (
+                        grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED,
+                        grpc.StatusCode.INVALID_ARGUMENT):
                     return error
+                if error.code() in (grpc.StatusCode.OUT_OF_RANGE,
+                                    grpc.StatusCode.INVALID_ARGUMENT):
+                    # What came after the cursor is no longer kept, or it is of another service,
+                    # which may not even know it for a cursor.
+                    self.ward.forget()
             if self.was_live:
                 self.was_live, pause_s = False, 0.2
             # Clients that were cut off together do not come back together.
@@ -154,7 +159,7 @@ class Watcher:
             self.say(f"REFUSED {alert.rule_id} {alert.patient_id}: {error.details()}")
 
     def live(self):
-        self.was_live = True
+        self.was_live = self.was_ever_live = True
         if self.not_live is not None:
             self.not_live = None
             self.say(f"LIVE, {len(self.ward.alerts)} open alerts")

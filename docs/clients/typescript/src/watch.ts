@@ -13,6 +13,8 @@
  *   for, and both are thrown away together.
  * - A heartbeat comes every 10 s. Without one for 25 s, or with one that says that no vitals come, the
  *   screen is NOT LIVE, whatever it still shows.
+ * - A token expires while a stream stands, and the stream ends: the next call carries the one that is
+ *   in the file by then. Only what is refused at the very first is for a person to mend.
  * - An acknowledgement carries the etag that was seen, so that an escalation that nobody has looked at
  *   is never acknowledged. If it is refused, look again; never repeat it with a newer etag unseen.
  */
@@ -65,6 +67,7 @@ class Watcher {
   private notLive: string | undefined = "not connected yet";
   private isTold = false;
   private wasLive = false;
+  private wasEverLive = false;
 
   constructor(
     private readonly client: Client<typeof AlertService>,
@@ -72,7 +75,7 @@ class Watcher {
     private readonly note: string | undefined,
   ) {}
 
-  /** Watches for ever; returns only what nobody but a person can mend. */
+  /** Watches for ever; returns only what was refused before it was live once. */
   async run(): Promise<ConnectError> {
     for (let pause = RETRY_MIN_MS; ; pause = Math.min(pause * 2, RETRY_MAX_MS)) {
       try {
@@ -81,9 +84,8 @@ class Watcher {
       } catch (failure) {
         const error = ConnectError.from(failure);
         this.lost(`${Code[error.code]}: ${error.rawMessage}`);
-        // What came after the cursor is no longer kept, or it is of another service.
-        if (error.code === Code.OutOfRange) this.ward.forget();
-        if (isForAPerson(error)) return error;
+        if (!this.wasEverLive && isForAPerson(error)) return error;
+        if (isForgetting(error)) this.ward.forget();
       }
       if (this.wasLive) pause = RETRY_MIN_MS;
       this.wasLive = false;
@@ -160,7 +162,7 @@ class Watcher {
   }
 
   private live(): void {
-    this.wasLive = true;
+    this.wasLive = this.wasEverLive = true;
     if (this.notLive !== undefined) say(`LIVE, ${this.ward.alerts.size} open alerts`);
     this.notLive = undefined;
     this.isTold = false;
@@ -175,6 +177,11 @@ class Watcher {
 
 function isForAPerson(error: ConnectError): boolean {
   return [Code.Unauthenticated, Code.PermissionDenied, Code.InvalidArgument].includes(error.code);
+}
+
+/** What came after the cursor is no longer kept, or it is of another service, which may not know it for one. */
+function isForgetting(error: ConnectError): boolean {
+  return [Code.OutOfRange, Code.InvalidArgument].includes(error.code);
 }
 
 function show(what: string, alert: Alert): void {
