@@ -124,6 +124,15 @@ fn built() -> Vec<(PathBuf, PathBuf)> {
     read
 }
 
+/// What the manifest names as a target: Cargo builds nothing where one of them is missing.
+fn declared() -> Vec<(PathBuf, PathBuf)> {
+    let manifest: toml::Table = toml::from_str(&text("Cargo.toml")).expect("TOML");
+    let benches = manifest["bench"].as_array().expect("benchmarks").iter();
+    let names = benches.map(|bench| bench["name"].as_str().expect("a name"));
+    let main = |name| (Path::new("benches").join(name).join("main.rs"), "Cargo.toml".into());
+    names.map(main).collect()
+}
+
 /// What the `Dockerfile` copies out of the repository.
 fn copied() -> Vec<(PathBuf, PathBuf)> {
     let text = text("Dockerfile");
@@ -140,7 +149,8 @@ fn what_the_build_reads_is_let_through() {
     assert!(included.len() > 20 && built.len() >= 2 && !copied.is_empty(), "the files were found");
     let manifests = ["Cargo.toml", "Cargo.lock", "simulators/Cargo.toml", "src/main.rs"];
     let manifests = manifests.map(|path| (PathBuf::from(path), PathBuf::from("cargo")));
-    for (path, reader) in included.into_iter().chain(built).chain(copied).chain(manifests) {
+    let read = included.into_iter().chain(built).chain(copied).chain(declared());
+    for (path, reader) in read.chain(manifests) {
         assert!(root().join(&path).exists(), "{} is not there", path.display());
         let is_let_through = ignored.lets_through(&path);
         let (path, reader) = (path.display(), reader.display());
