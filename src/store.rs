@@ -51,6 +51,7 @@ mod state;
 use std::time::Duration;
 
 pub use aggregate::Aggregate;
+pub use alerts::burden::{Burden, BurdenQuery};
 pub use alerts::{ALERTS_PAGE_SIZE_MAX, AlertStory, AlertsPage, AlertsQuery};
 pub use audit::{AUDIT_PAGE_SIZE_MAX, AuditPage, AuditQuery, StoredAuditEvent, StoredDetails};
 pub use buckets::{BucketsPage, BucketsQuery, ReadingBucket};

@@ -15,7 +15,7 @@
 //! their rules stand, `work` is what clinicians do, `flood` keeps one patient from drowning the
 //! ward.
 
-pub(super) mod flood;
+pub(crate) mod flood;
 mod life;
 pub(super) mod reconcile;
 pub(super) mod settle;

@@ -1,6 +1,7 @@
 //! `AlertService`: streams of alerts (`feed`), what clinicians do with them, and alerts of now and of
-//! the past, listed and told in full (`past`).
+//! the past, listed and told in full (`past`), and counted (`burden`).
 
+mod burden;
 mod feed;
 mod past;
 
@@ -86,6 +87,13 @@ impl AlertService for Service {
         request: Request<v1::ListAlertsRequest>,
     ) -> Result<Response<v1::ListAlertsResponse>, Status> {
         self.desk.serve(request, async |call, request| self.list(call, &request).await).await
+    }
+
+    async fn get_alarm_burden(
+        &self,
+        request: Request<v1::GetAlarmBurdenRequest>,
+    ) -> Result<Response<v1::GetAlarmBurdenResponse>, Status> {
+        self.desk.serve(request, async |call, request| self.burden(call, &request).await).await
     }
 
     async fn get_alert(

@@ -19,6 +19,7 @@ pub(super) mod alert_work;
 pub(super) mod alerts;
 pub(super) mod audit;
 pub(super) mod buckets;
+pub(super) mod burden;
 pub(super) mod erasures;
 pub(super) mod lists;
 pub(super) mod live;

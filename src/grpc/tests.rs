@@ -3,6 +3,7 @@
 
 mod alert_work;
 mod audit;
+mod burden;
 mod callers;
 mod care;
 mod contract;

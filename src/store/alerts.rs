@@ -1,5 +1,5 @@
 //! The way to read alerts: page by page, latest onset first; and one with its story
-//! ([`story`]).
+//! ([`story`]); and counted over a span of time ([`burden`]).
 //!
 //! Promises: a caller sees the alerts of patients who are at their sites *now*, those of gateways at
 //! their sites, and those of the service itself; decided inside the statement that reads. An alert
@@ -13,6 +13,7 @@
 //! A page can be cut of open alerts from elsewhere too ([`Page::cut`]), in the same order and by the
 //! same tokens.
 
+pub mod burden;
 mod read;
 pub mod story;
 
@@ -157,6 +158,11 @@ pub(super) trait Select: Sync {
     const PREFIX: &'static str;
     /// What begins a numbered parameter.
     const MARK: char;
+    /// What makes texts ordered by their bytes, behind an expression.
+    const BYTEWISE: &'static str;
+
+    /// The microseconds since 1970 of a time, in SQL.
+    fn micros(time: &str) -> String;
 
     /// The rows of a statement. Cancel safe.
     fn select(

@@ -33,6 +33,8 @@ pub(super) struct Batch {
     pub(super) receipts: Vec<Timestamp>,
     upserts: BTreeMap<Identity, Placed>,
     alert_events: Vec<Placed>,
+    /// How alerts were answered, with the cells of [`row::ANSWER`].
+    answers: Vec<Placed>,
     rejects: Vec<Placed>,
     audit_events: Vec<Placed>,
     /// Messages that were sent through again, with the cells of [`row::MARK_REDRIVEN`]; they may
@@ -109,6 +111,7 @@ impl Batch {
             receipts: Vec::new(),
             upserts: BTreeMap::new(),
             alert_events: Vec::new(),
+            answers: Vec::new(),
             rejects: Vec::new(),
             audit_events: Vec::new(),
             redriven: Vec::new(),
@@ -145,6 +148,8 @@ impl Batch {
         // Before the patient's row is overwritten.
         parts.push(Part::executed(&row::BEGIN_ERASURE, &self.erasures));
         parts.extend(upserts);
+        // Behind the alerts that they are about.
+        parts.push(Part::executed(&row::ANSWER, &self.answers));
         parts.push(Part::appended(&row::ALERT_EVENTS, &self.alert_events));
         parts.push(Part::appended(&row::REJECTED_MESSAGES, &self.rejects));
         parts.push(Part::appended(&row::AUDIT_EVENTS, &self.audit_events));
@@ -192,6 +197,10 @@ impl Batch {
                 self.upsert(origin, row::alert(&event.alert));
                 let row = self.counted(origin, row::alert_event(origin, event));
                 self.alert_events.push(row);
+                if let Some(row) = row::answer(event) {
+                    let row = self.counted(origin, row);
+                    self.answers.push(row);
+                }
             }
             Output::Reject(reject) => {
                 let row = self.counted(origin, row::reject(origin, reject, *letter));

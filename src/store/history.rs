@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::alerts::burden::{Burden, BurdenQuery};
 use super::alerts::{AlertStory, AlertsPage, AlertsQuery};
 use super::audit::{AuditPage, AuditQuery, ChainKey, StoredAuditEvent};
 use super::blob;
@@ -61,6 +62,13 @@ pub trait History: Send + Sync {
     /// # Errors
     /// [`HistoryError`].
     async fn list_alerts(&self, query: AlertsQuery) -> Result<AlertsPage, HistoryError>;
+
+    /// How much alarms ask of a ward in a span of time, as everything stands that is stored. Cancel
+    /// safe.
+    ///
+    /// # Errors
+    /// [`HistoryError`].
+    async fn alarm_burden(&self, query: BurdenQuery) -> Result<Burden, HistoryError>;
 
     /// An alert with its story, for a caller who may see `sites`; `None` if there is no such alert,
     /// or none for this caller. Cancel safe.

@@ -13,7 +13,7 @@ mod readings;
 mod registry;
 mod table;
 
-pub(super) use self::alerts::{ALERT_EVENTS, alert, alert_event, monitoring};
+pub(super) use self::alerts::{ALERT_EVENTS, ANSWER, alert, alert_event, answer, monitoring};
 use self::alerts::{ALERTS, MONITORING};
 pub(super) use self::audit::{AUDIT_EVENTS, audit_event, patients_json};
 use self::erasures::ERASED_WEAR;

@@ -6,6 +6,7 @@ mod alerts;
 mod audit;
 mod audit_proof;
 mod away;
+mod burden;
 mod cutter;
 mod documented;
 mod erasure;

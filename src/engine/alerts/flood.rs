@@ -20,7 +20,7 @@ use crate::engine::patient::Patient;
 use crate::vitals::{Priority, RuleId};
 
 /// The rule of the alert that stands for the others.
-pub(in crate::engine) const RULE: &str = "pulseward.flood";
+pub(crate) const RULE: &str = "pulseward.flood";
 /// Alerts of low or medium priority that a patient may have within [`WINDOW`]. Tuned wards see 2
 /// to 11 alarms a patient and day (clinical facts, section 4): ten in an hour is a patient whose
 /// limits are to be looked at.

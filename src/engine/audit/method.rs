@@ -71,6 +71,7 @@ methods! {
     ListAuditEvents of AuditService,
     ErasePatient of RegistryService,
     GetErasure of RegistryService,
+    GetAlarmBurden of AlertService,
 }
 
 impl Method {

@@ -109,7 +109,7 @@ impl Service {
     }
 
     /// Waits until the store has come as far as the journal is now. Cancel safe.
-    async fn store_is_there(&self) -> Result<(), Status> {
+    pub(super) async fn store_is_there(&self) -> Result<(), Status> {
         let durable = self.hub.durable();
         let mut stored = self.stored.clone();
         let there = stored.wait_for(|stored| *stored >= durable);

@@ -10,7 +10,7 @@ use crate::engine::output::Refusal;
 /// What a call is for, as a refusal says it, and the roles that may make it.
 const fn allowed(method: Method) -> (&'static str, &'static [Role]) {
     match method {
-        Method::WatchAlerts | Method::ListAlerts | Method::GetAlert => {
+        Method::WatchAlerts | Method::ListAlerts | Method::GetAlert | Method::GetAlarmBurden => {
             ("read alerts", &[Viewer, Clinician, Admin])
         }
         Method::AcknowledgeAlert

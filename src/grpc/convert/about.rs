@@ -36,6 +36,7 @@ macro_rules! audited {
 audited! {
     WatchAlertsRequest of WatchAlerts => |it| watched(it);
     ListAlertsRequest of ListAlerts => |it| listed_alerts(it);
+    GetAlarmBurdenRequest of GetAlarmBurden => |it| burden(it);
     GetAlertRequest of GetAlert => |it| alert(&it.alert_id);
     AcknowledgeAlertRequest of AcknowledgeAlert => |it| alert(&it.alert_id);
     PauseAlertRequest of PauseAlert => |it| alert(&it.alert_id);
@@ -178,15 +179,25 @@ fn listed_alerts(request: &v1::ListAlertsRequest) -> About {
     About { text, ..about }
 }
 
+fn burden(request: &v1::GetAlarmBurdenRequest) -> About {
+    let about = at_sites(&request.site_ids);
+    let text = joined([about.text, span(request.from, request.until)]);
+    About { text, ..about }
+}
+
 fn filtered(filter: Option<&v1::AlertFilter>) -> About {
     let Some(filter) = filter else { return About::default() };
-    let site = match filter.site_ids.as_slice() {
+    About { patients: ids(&filter.patient_ids), ..at_sites(&filter.site_ids) }
+}
+
+/// One site is named, several are counted.
+fn at_sites(site_ids: &[String]) -> About {
+    let site = match site_ids {
         [only] => id(only),
         _ => None,
     };
-    let sites = if site.is_some() { 0 } else { filter.site_ids.len() };
-    let text = counted(sites, "site");
-    About { patients: ids(&filter.patient_ids), site, text, ..About::default() }
+    let text = counted(if site.is_some() { 0 } else { site_ids.len() }, "site");
+    About { site, text, ..About::default() }
 }
 
 /// What a prefix may be the beginning of is an id too.

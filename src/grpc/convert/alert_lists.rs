@@ -17,7 +17,7 @@ use crate::store::alerts::{AlertStory, Provenance};
 use crate::vitals::{InvalidId, Priority};
 
 /// Sites that a filter may name.
-const SITES_MAX: usize = 100;
+pub(super) const SITES_MAX: usize = 100;
 /// Patients that a filter may name.
 const PATIENTS_MAX: usize = 1000;
 /// Rules that a request may name: more than a profile has.
@@ -76,7 +76,8 @@ pub(in crate::grpc) fn query(
     })
 }
 
-fn ids<Id: Ord + FromStr<Err = InvalidId>>(
+/// The ids of a list, each once.
+pub(super) fn ids<Id: Ord + FromStr<Err = InvalidId>>(
     wrong: &mut Violations,
     field: &str,
     texts: &[String],

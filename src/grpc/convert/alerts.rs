@@ -50,7 +50,7 @@ fn text(id: Option<&impl ToString>) -> String {
     id.map(ToString::to_string).unwrap_or_default()
 }
 
-const fn kind(kind: AlertKind) -> v1::AlertKind {
+pub(super) const fn kind(kind: AlertKind) -> v1::AlertKind {
     match kind {
         AlertKind::Physiological => v1::AlertKind::Physiological,
         AlertKind::Technical => v1::AlertKind::Technical,

@@ -22,6 +22,7 @@ const SERVED: &[&str] = &[
     "AlertService/AcknowledgeAlert",
     "AlertService/AddAlertNote",
     "AlertService/AssignAlert",
+    "AlertService/GetAlarmBurden",
     "AlertService/GetAlert",
     "AlertService/ListAlerts",
     "AlertService/PauseAlert",

@@ -30,9 +30,9 @@ use crate::proto::v1::registry_service_client::RegistryServiceClient;
 use crate::proto::v1::vitals_service_client::VitalsServiceClient;
 use crate::store::audit::ChainKey;
 use crate::store::{
-    AlertStory, AlertsPage, AlertsQuery, AuditPage, AuditQuery, BucketsPage, BucketsQuery,
-    DeadLetter, History, HistoryError, LatestQuery, ReadingsPage, ReadingsQuery, RejectedPage,
-    RejectedQuery, StoredAuditEvent, StoredErasure, StoredReading,
+    AlertStory, AlertsPage, AlertsQuery, AuditPage, AuditQuery, BucketsPage, BucketsQuery, Burden,
+    BurdenQuery, DeadLetter, History, HistoryError, LatestQuery, ReadingsPage, ReadingsQuery,
+    RejectedPage, RejectedQuery, StoredAuditEvent, StoredErasure, StoredReading,
 };
 use crate::vitals::PatientKey;
 
@@ -125,6 +125,7 @@ pub(super) type FakeLatest = Fake<LatestQuery, Result<Vec<StoredReading>, Histor
 pub(super) type FakeBuckets = Fake<BucketsQuery, Result<BucketsPage, HistoryError>>;
 pub(super) type FakeRejected = Fake<RejectedQuery, Result<RejectedPage, HistoryError>>;
 pub(super) type FakeAlerts = Fake<AlertsQuery, Result<AlertsPage, HistoryError>>;
+pub(super) type FakeBurdens = Fake<BurdenQuery, Result<Burden, HistoryError>>;
 pub(super) type FakeStories = Fake<(AlertId, Sites), Result<Option<AlertStory>, HistoryError>>;
 pub(super) type FakeAudit = Fake<AuditQuery, Result<AuditPage, HistoryError>>;
 pub(super) type FakeErasures = Fake<(PatientKey, Sites), Result<StoredErasure, HistoryError>>;
@@ -144,6 +145,7 @@ pub(super) struct FakeStore {
     profiles: Arc<FakeProfiles>,
     alerts: Arc<FakeAlerts>,
     stories: Arc<FakeStories>,
+    burdens: Arc<FakeBurdens>,
 }
 
 impl FakeStore {
@@ -159,6 +161,7 @@ impl FakeStore {
             profiles: Fake::new(),
             alerts: Fake::new(),
             stories: Fake::new(),
+            burdens: Fake::new(),
         }
     }
 }
@@ -205,6 +208,10 @@ impl History for FakeStore {
 
     async fn list_alerts(&self, query: AlertsQuery) -> Result<AlertsPage, HistoryError> {
         self.alerts.ask(query)
+    }
+
+    async fn alarm_burden(&self, query: BurdenQuery) -> Result<Burden, HistoryError> {
+        self.burdens.ask(query)
     }
 
     async fn alert(&self, id: AlertId, sites: Sites) -> Result<Option<AlertStory>, HistoryError> {
@@ -260,6 +267,7 @@ pub(super) struct Door {
     pub(super) letters: Arc<FakeLetters>,
     pub(super) listed: Arc<FakeAlerts>,
     pub(super) stories: Arc<FakeStories>,
+    pub(super) burdens: Arc<FakeBurdens>,
     pub(super) audit: Arc<FakeAudit>,
     /// How far the store has come.
     pub(super) stored: watch::Sender<Position>,
@@ -350,7 +358,8 @@ async fn open_parts(settings: Settings, change: impl FnOnce(Parts) -> Parts) -> 
     let channel = connect(address);
     let cancel = CancellationToken::new();
     let running = tokio::spawn(server.run(cancel.clone()));
-    let FakeStore { readings: history, latest, buckets, rejected, letters, .. } = store.clone();
+    let FakeStore { readings: history, latest, buckets, rejected, letters, burdens, .. } =
+        store.clone();
     let FakeStore { audit, erasures, profiles: profile_versions, alerts: listed, stories, .. } =
         store;
     Door {
@@ -364,6 +373,7 @@ async fn open_parts(settings: Settings, change: impl FnOnce(Parts) -> Parts) -> 
         letters,
         listed,
         stories,
+        burdens,
         stored,
         audit,
         erasures,

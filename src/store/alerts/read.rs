@@ -204,15 +204,15 @@ fn device(id: &str) -> Option<DeviceId> {
 }
 
 /// The service's own rules have ids that no profile's may have.
-fn rule(id: &str) -> Option<RuleId> {
+pub(super) fn rule(id: &str) -> Option<RuleId> {
     RuleId::new(id).ok()
 }
 
-fn vital(number: i64) -> Option<Vital> {
+pub(super) fn vital(number: i64) -> Option<Vital> {
     i32::try_from(number).ok().and_then(Vital::from_number)
 }
 
-fn kind(name: &str) -> Option<AlertKind> {
+pub(super) fn kind(name: &str) -> Option<AlertKind> {
     match name {
         "physiological" => Some(AlertKind::Physiological),
         "technical" => Some(AlertKind::Technical),

@@ -13,6 +13,11 @@ use crate::store::ledger::{Cells, Type};
 impl Select for PostgresHistory {
     const PREFIX: &'static str = SCHEMA;
     const MARK: char = '$';
+    const BYTEWISE: &'static str = "COLLATE \"C\"";
+
+    fn micros(time: &str) -> String {
+        format!("CAST(extract(epoch FROM {time}) * 1000000 AS bigint)")
+    }
 
     async fn select(
         &self,

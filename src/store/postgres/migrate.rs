@@ -56,6 +56,7 @@ const PARTITIONED: &[Migration] = &[
     AUDIT,
     ERASURES,
     ALERTS,
+    BURDEN,
 ];
 
 const HYPERTABLE: &[Migration] = &[
@@ -76,6 +77,7 @@ const HYPERTABLE: &[Migration] = &[
     AUDIT,
     ERASURES,
     ALERTS,
+    BURDEN,
 ];
 
 const ALARMS: Migration =
@@ -109,6 +111,9 @@ const ERASURES: Migration = Migration {
 
 const ALERTS: Migration =
     Migration { version: 9, name: "alerts", parts: &[include_str!("migrations/V9__alerts.sql")] };
+
+const BURDEN: Migration =
+    Migration { version: 10, name: "burden", parts: &[include_str!("migrations/V10__burden.sql")] };
 
 impl Layout {
     pub(super) const fn name(self) -> &'static str {

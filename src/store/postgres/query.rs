@@ -24,6 +24,7 @@ use crate::engine::output::ProfileRow;
 use crate::engine::profile::Scope;
 use crate::position::MessageId;
 use crate::store::Settings;
+use crate::store::alerts::burden::{Burden, BurdenQuery};
 use crate::store::alerts::{self, AlertStory, AlertsPage, AlertsQuery};
 use crate::store::audit::{AuditPage, AuditQuery, ChainKey, StoredAuditEvent};
 use crate::store::buckets::{BucketsPage, BucketsQuery};
@@ -90,6 +91,10 @@ impl History for PostgresHistory {
 
     async fn list_alerts(&self, query: AlertsQuery) -> Result<AlertsPage, HistoryError> {
         alerts::list(self, &query).await
+    }
+
+    async fn alarm_burden(&self, query: BurdenQuery) -> Result<Burden, HistoryError> {
+        alerts::burden::tell(self, &query).await
     }
 
     async fn alert(&self, id: AlertId, sites: Sites) -> Result<Option<AlertStory>, HistoryError> {

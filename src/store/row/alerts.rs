@@ -4,10 +4,10 @@
 //! the alert, so that an alert's story can be told from its events alone.
 
 use super::{
-    Cell, Identity, Origin, Row, Table, int, json, origin_cells, real, scope_cells, text,
-    text_or_null, time_or_null,
+    Cell, Identity, Origin, Row, Statement, Table, int, json, origin_cells, real, scope_cells,
+    text, text_or_null, time_or_null,
 };
-use crate::engine::alerts::{Alert, AlertEvent, AlertKind, Condition, Signal, Trigger};
+use crate::engine::alerts::{Alert, AlertEvent, AlertKind, Condition, Phase, Signal, Trigger};
 use crate::engine::output::MonitoringChange;
 
 pub(in crate::store) static ALERT_EVENTS: Table = Table {
@@ -83,6 +83,29 @@ pub(super) const ALERTS: Table = Table {
     key: 1,
 };
 
+/// Notes how an alert was answered, and how far it went; what is null changes nothing. What came
+/// first stays, and so does the highest priority. Columns of their own, that no overwriting of the
+/// alert's row touches, because an alert does not remember them.
+pub(in crate::store) static ANSWER: Statement = Statement {
+    table: "alerts",
+    columns: &[
+        "alert_id",
+        "priority_reached",
+        "acknowledged_at",
+        "paused_at",
+        "condition_ended_at",
+        "raised_paused",
+    ],
+    sql: "UPDATE {schema}alerts SET
+              priority_reached = CASE WHEN coalesce(priority_reached, 0) < $2 THEN $2
+                                      ELSE priority_reached END,
+              acknowledged_at = coalesce(acknowledged_at, $3),
+              paused_at = coalesce(paused_at, $4),
+              condition_ended_at = coalesce(condition_ended_at, $5),
+              raised_paused = coalesce(raised_paused, $6)
+          WHERE alert_id = $1",
+};
+
 pub(super) const MONITORING: Table =
     Table { name: "patient_monitoring", columns: &["patient_key", "state", "since"], key: 1 };
 
@@ -122,6 +145,28 @@ pub(in crate::store) fn alert_event(origin: Origin, event: &AlertEvent) -> Row {
     ]);
     cells.extend(standing(&event.alert));
     cells
+}
+
+/// The cells of [`ANSWER`], if an event tells anything of it.
+pub(in crate::store) fn answer(event: &AlertEvent) -> Option<Row> {
+    let (phase, alert) = (event.phase, &event.alert);
+    let tells = [Phase::Start, Phase::Escalate, Phase::Acknowledge, Phase::Pause, Phase::End];
+    if !tells.contains(&phase) {
+        return None;
+    }
+    let at = |told| time_or_null((phase == told).then_some(event.determined_at));
+    let raised_paused = match phase {
+        Phase::Start => Cell::Bool(matches!(alert.signal, Signal::Paused { .. })),
+        _ => Cell::Null,
+    };
+    Some(vec![
+        Cell::Uuid(alert.id.0),
+        Cell::Int(alert.priority as i64),
+        at(Phase::Acknowledge),
+        at(Phase::Pause),
+        at(Phase::End),
+        raised_paused,
+    ])
 }
 
 /// What may change from event to event: the columns of both tables from `device_id` to `revision`.

@@ -12,6 +12,11 @@ use crate::store::ledger::{Cells, Type};
 impl Select for SqliteHistory {
     const PREFIX: &'static str = "";
     const MARK: char = '?';
+    const BYTEWISE: &'static str = "";
+
+    fn micros(time: &str) -> String {
+        time.to_owned()
+    }
 
     async fn select(
         &self,

@@ -35,6 +35,7 @@ const MIGRATIONS: &[Migration] = &[
         parts: &[include_str!("migrations/V8__erasures.sql")],
     },
     Migration { version: 9, name: "alerts", parts: &[include_str!("migrations/V9__alerts.sql")] },
+    Migration { version: 10, name: "burden", parts: &[include_str!("migrations/V10__burden.sql")] },
 ];
 
 const HISTORY: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

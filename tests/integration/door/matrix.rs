@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use prost::Message as _;
 use pulseward::engine::audit::Method;
 use pulseward::engine::input::Role;
+use pulseward::proto::v1;
 use serde_json::json;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
@@ -189,8 +191,17 @@ fn told_of(method: Method, answer: &Answer, far: &Names) -> String {
         Method::GetErasure => told.replace(|letter: char| letter.is_ascii_digit(), "#"),
         // How late it is.
         Method::GetLatestVitals if answer.is_ok() => String::new(),
+        // The same, before what is counted: nothing, of what is elsewhere as of what is nowhere.
+        Method::GetAlarmBurden => without_time(answer).unwrap_or(told),
         _ => told,
     }
+}
+
+/// The answer to a burden, without when it was given.
+fn without_time(answer: &Answer) -> Option<String> {
+    let answer = v1::GetAlarmBurdenResponse::decode(answer.as_ref().ok()?.as_slice());
+    let answer = answer.expect("an answer of this call");
+    Some(format!("{:?}", v1::GetAlarmBurdenResponse { as_of: None, ..answer }))
 }
 
 /// Everything that an answer holds.

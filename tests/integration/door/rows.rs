@@ -62,6 +62,7 @@ pub(super) fn rows(method: Method) -> Vec<Row> {
         Method::WatchAlerts
         | Method::ListAlerts
         | Method::GetAlert
+        | Method::GetAlarmBurden
         | Method::AcknowledgeAlert
         | Method::PauseAlert
         | Method::ResetAlert
@@ -120,6 +121,17 @@ fn of_alerts(method: Method) -> Vec<Row> {
             let filter = v1::AlertFilter { site_ids, ..Default::default() };
             wire(v1::ListAlertsRequest { filter: Some(filter), ..Default::default() })
         })],
+        Method::GetAlarmBurden => vec![
+            row("alarm burden of a site", READERS, LISTED_OR_NOT, |scene| {
+                let site_ids = vec![scene.far.site.to_owned()];
+                let (from, until) = (ago(3600), ago(0));
+                wire(v1::GetAlarmBurdenRequest { site_ids, from, until, ..Default::default() })
+            }),
+            row("alarm burden of all sites", READERS, LISTED, |_| {
+                let (from, until) = (ago(3600), ago(0));
+                wire(v1::GetAlarmBurdenRequest { from, until, ..Default::default() })
+            }),
+        ],
         Method::GetAlert => vec![row("get an alert", READERS, FOUND, |scene| {
             wire(v1::GetAlertRequest { alert_id: scene.far.alert.clone() })
         })],

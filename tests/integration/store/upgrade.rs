@@ -90,6 +90,13 @@ on_both! {
         );
         let expected = ["physiological 0 1 inactive off no yes 0 2", "physiological 0 1 active on no no 0 1"];
         assert_eq!(store.lines(&alerts).await, expected);
+        let answered = format!(
+            "SELECT priority_reached, acknowledged_at, paused_at, condition_ended_at, {}
+             FROM alerts ORDER BY alert_id",
+            Store::is("raised_paused")
+        );
+        // The second has no events that could tell more than its row does.
+        assert_eq!(store.lines(&answered).await, ["3 NULL NULL NULL no", "NULL NULL NULL NULL no"]);
         let events = "SELECT phase, cause, actor, signal FROM alert_events ORDER BY position";
         assert_eq!(
             store.lines(events).await,
