@@ -14,6 +14,7 @@
 mod auth;
 mod changes;
 mod grpc;
+mod http;
 mod period;
 mod reader;
 mod secret;
@@ -35,12 +36,13 @@ use self::reader::Reader;
 
 pub use self::auth::{Auth, AuthMode};
 pub use self::grpc::Grpc;
+pub use self::http::Http;
 pub use self::period::{InvalidPeriod, Period};
 pub use self::reader::{Violation, Violations};
 pub(crate) use self::reader::{from_toml, hint, parse_toml, place_in_file};
 pub use self::secret::{Secret, SecretError};
 pub use self::size::{ByteSize, InvalidByteSize};
-pub use self::tls::{CertificateCaller, GrpcTls, MqttTls};
+pub use self::tls::{CertificateCaller, GrpcTls, HttpTls, MqttTls};
 pub use self::traces::{CollectorUrl, Traces};
 pub use self::url::{InvalidUrl, Jwks, MqttUrl, Origin, StoreUrl};
 
@@ -55,7 +57,7 @@ pub struct Config {
     pub store: Store,
     /// The server that clinicians and administrators call.
     pub grpc: Grpc,
-    /// The server of health and metrics.
+    /// The server of health, metrics and the ward page.
     pub http: Http,
     /// The journal that makes inputs durable before they are acknowledged.
     pub journal: Journal,
@@ -121,13 +123,6 @@ pub struct Store {
     pub rejected_retention: Period,
     /// When readings go to TimescaleDB's columnstore. Default 7 days.
     pub columnstore_after: Period,
-}
-
-/// `[http]`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Http {
-    /// Where to listen. Default 127.0.0.1:8080.
-    pub listen: SocketAddr,
 }
 
 /// `[journal]`
@@ -226,7 +221,7 @@ impl Config {
             ingest: Ingest::read(reader),
             store: Store::read(reader),
             grpc: Grpc::read(reader),
-            http: Http { listen: reader.or("http", "listen", loopback(8080)) },
+            http: Http::read(reader),
             journal: Journal::read(reader),
             auth: Auth::read(reader),
             log: Log {
@@ -244,6 +239,7 @@ impl Config {
         self.journal.check(reader);
         self.traces.check(reader);
         self.grpc.check(reader);
+        self.http.check(reader);
         self.auth.check(reader, self.grpc.tls.client_ca.is_some());
         if self.auth.mode == AuthMode::None && !self.grpc.listen.ip().is_loopback() {
             reader.refuse(

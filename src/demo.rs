@@ -93,7 +93,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     let log = view.install_log(&config.log, home.path())?;
     let service = House::start(&config, telemetry::install_metrics()?).await?;
 
-    let outcome = measure(&options, view, broker.url(), &service.grpc_url(), &store).await;
+    let outcome = measure(&options, view, broker.url(), &service, &store).await;
     // Stopped in any case, so that the error of the demo and not that of a torn-down ward is seen.
     let stopped = service.stop().await;
     broker.stop().await?;
@@ -154,6 +154,7 @@ fn plain(path: &Path) -> anyhow::Result<&str> {
 /// The running service.
 struct House {
     grpc: std::net::SocketAddr,
+    ward_page: Option<String>,
     stop: CancellationToken,
     running: tokio::task::JoinHandle<Result<(), crate::service::Error>>,
 }
@@ -163,12 +164,13 @@ impl House {
         let service =
             Service::build(config, OnGap::Refuse, metrics).await.context("starting the service")?;
         let (addresses, readiness) = (service.addresses(), service.readiness());
+        let ward_page = service.ward_page();
         let stop = CancellationToken::new();
         let running = tokio::spawn(service.run(stop.clone()));
         let ready = tokio::time::timeout(PATIENCE, readiness.ready()).await;
         ready.context("the service did not become ready")?;
-        view::started(addresses);
-        Ok(Self { grpc: addresses.grpc, stop, running })
+        view::started(addresses, ward_page.as_deref());
+        Ok(Self { grpc: addresses.grpc, ward_page, stop, running })
     }
 
     fn grpc_url(&self) -> String {
@@ -186,9 +188,10 @@ async fn measure(
     options: &Options,
     view: View,
     broker: &str,
-    grpc: &str,
+    house: &House,
     store: &Path,
 ) -> anyhow::Result<(Summary, Score)> {
+    let grpc = &house.grpc_url();
     let patients = usize::from(options.patients);
     let settings = WardSettings {
         site: SITE.to_owned(),
@@ -206,7 +209,8 @@ async fn measure(
         bail!("the alert stream did not become live");
     }
     let left = CancellationToken::new();
-    let showing = view.show(grpc.to_owned(), seen.clone(), stop.clone());
+    let page = house.ward_page.clone();
+    let showing = view.show(grpc.to_owned(), page, seen.clone(), stop.clone());
     let leaving = left.clone().drop_guard();
     let viewing = tokio::spawn(async move {
         let shown = showing.await;

@@ -1,4 +1,5 @@
-//! The gRPC door: clinicians and administrators come in here, and nowhere else.
+//! The gRPC door: clinicians and administrators come in here, and by its [`Web`] at the port of the
+//! ward page; nowhere else.
 //!
 //! Each service of `proto/pulseward/v1` has a file. Calls that change something become engine
 //! commands through [`Commands`] and are answered once they are durable and applied; calls about
@@ -16,12 +17,14 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tonic::codegen::http::HeaderValue;
 use tonic::service::Routes;
 use tonic::service::interceptor::InterceptorLayer;
 use tracing::{info, warn};
 
 use crate::clock::Clock;
+use crate::incoming::{self, Incoming};
 use crate::position::Position;
 use crate::proto::v1::alert_service_server::AlertServiceServer;
 use crate::proto::v1::audit_service_server::AuditServiceServer;
@@ -31,6 +34,7 @@ use crate::proto::v1::registry_service_server::RegistryServiceServer;
 use crate::proto::v1::vitals_service_server::VitalsServiceServer;
 use crate::readiness::Readiness;
 use crate::store::History;
+use crate::telemetry::names;
 use crate::{hub, tls};
 
 pub mod auth;
@@ -41,7 +45,6 @@ mod audit;
 mod calls;
 mod convert;
 mod health;
-mod incoming;
 mod ingest;
 mod profiles;
 mod registry;
@@ -59,9 +62,15 @@ pub(crate) use convert::profiles::{profile, wire_profile};
 pub(crate) use convert::registry::wire_schedule;
 pub(crate) use convert::{timestamp, wire_timestamp};
 use health::Health;
-use incoming::Incoming;
-pub use incoming::PROTOCOLS;
 use streams::{Ends, Streams};
+pub use web::{Reached, Web};
+
+/// What is spoken over TLS: gRPC, and gRPC-Web from browsers, over HTTP/2.
+pub const PROTOCOLS: &[&[u8]] = &[b"h2"];
+
+/// How its connections are told of.
+const DOOR: incoming::Door =
+    incoming::Door { of: "gRPC", failed_total: names::GRPC_HANDSHAKES_FAILED_TOTAL };
 
 /// A peer that has said nothing for this long is asked whether it is there. With
 /// [`KEEPALIVE_TIMEOUT`] a dead clinician's connection is gone within the 25 s after which a client
@@ -188,6 +197,8 @@ pub struct Server {
     incoming: Incoming,
     local_addr: SocketAddr,
     routes: Routes,
+    /// The same services, for the ward page.
+    web: web::Unplaced,
     /// The ends of streams, on their way to the record.
     ends: Ends,
     /// Refused calls, on theirs.
@@ -212,7 +223,7 @@ impl Server {
             return Err(Error::Plaintext { listen });
         }
         let failed = |source| Error::Listen { listen, source };
-        let incoming = Incoming::bind(listen, settings.tls.clone()).map_err(failed)?;
+        let incoming = Incoming::bind(DOOR, listen, settings.tls.clone()).map_err(failed)?;
         let local_addr = incoming.local_addr().map_err(failed)?;
         let health = Health::new();
         let (commands, clock) = (Arc::clone(&parts.commands), Arc::clone(&parts.clock));
@@ -222,9 +233,24 @@ impl Server {
             (settings.auth != auth::Mode::None).then_some(settings.limits.streams_max);
         let of_callers = auth::Streams::new(streams_max);
         let (streams, ends) = streams::channel(commands, streams::STREAMS_MAX, of_callers);
+        let stopping = parts.stopping.clone();
         let routes = routes(&settings, parts, streams, &gate, &health);
+        let web = web::Unplaced {
+            routes: routes.clone(),
+            under_way: TaskTracker::new(),
+            are_all_let_in: settings.auth == auth::Mode::None,
+            stopping,
+            call_timeout: settings.call_timeout,
+        };
         let routes = web::for_pages(routes, &settings.web_origins);
-        Ok(Self { incoming, local_addr, routes, ends, attempts, keeper, health, settings })
+        Ok(Self { incoming, local_addr, routes, web, ends, attempts, keeper, health, settings })
+    }
+
+    /// The services as the ward page calls them, at a port that is reached like this. Callers, their
+    /// limits and their record are the same as here, and [`Server::run`] waits for these calls, too.
+    #[must_use]
+    pub fn web(&self, reached: Reached) -> Web {
+        self.web.at(reached)
     }
 
     /// Lets it say in readiness how what it depends on stands: the keys of callers' tokens.
@@ -250,7 +276,8 @@ impl Server {
     /// # Errors
     /// [`Error::Serve`].
     pub async fn run(self, cancel: CancellationToken) -> Result<(), Error> {
-        let Self { incoming, local_addr, routes, ends, attempts, keeper, health, settings } = self;
+        let Self { incoming, local_addr, routes, web, ends, attempts, keeper, health, settings } =
+            self;
         info!(%local_addr, "serving gRPC");
         health.serving().await;
         let served = tonic::transport::Server::builder()
@@ -263,6 +290,13 @@ impl Server {
             .layer(InterceptorLayer::new(incoming::tell_address))
             .add_routes(routes)
             .serve_with_incoming_shutdown(incoming.connections(), cancel.clone().cancelled_owned());
+        let served = async {
+            served.await?;
+            // The ward page's calls end like ours, and by now no other is taken.
+            web.under_way.close();
+            web.under_way.wait().await;
+            Ok(())
+        };
         let overdue = async {
             cancel.cancelled().await;
             health.close().await;

@@ -1,44 +1,113 @@
-//! The server of health and metrics: `/healthz`, `/readyz`, `/metrics`.
+//! The server of health and metrics, and of the ward page.
 //!
-//! It tells how the service is, never anything about a patient, and changes nothing; it needs no
-//! authentication. Each connection carries one request and lives at most
-//! [`CONNECTION_DEADLINE`], and there are at most [`CONNECTIONS_MAX`]; more wait to be accepted.
+//! `/healthz`, `/readyz` and `/metrics` tell how the service is, never anything about a patient,
+//! and change nothing; they need no authentication. `/ward/` is the page that clinicians look at,
+//! and the page calls the services of [`grpc`](crate::grpc) here by gRPC-Web: through the very same
+//! gate, with the same limits, on the same record. Nothing else is served.
+//!
+//! The page lives by long streams, and health by being told at once. So each connection and each
+//! request is bounded by what it is for (`places`), and neither crowds out the other.
+//!
+//! Deliberately absent: callers' certificates. A browser has none to show, and machines have the
+//! port of gRPC.
 
 mod connection;
+mod health;
+mod held;
+mod page;
+mod places;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::header::{CONNECTION, CONTENT_TYPE};
-use axum::http::{HeaderName, HeaderValue, StatusCode};
-use axum::middleware::map_response;
-use axum::response::Response;
-use axum::routing::get;
-use metrics::gauge;
-use serde_json::json;
-use tokio::net::TcpListener;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::{CONNECTION, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode, Version};
+use axum::response::{IntoResponse as _, Response};
+use hyper::body::Incoming as Received;
+use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tokio_util::task::TaskTracker;
+use tonic::codegen::Service as _;
+use tracing::{info, warn};
 
-use self::connection::Limited;
+pub use self::connection::PROTOCOLS;
+use self::health::Told;
+use self::held::until_told;
+use self::places::{Guest, Kind, Places};
+use crate::grpc::Web;
+use crate::incoming::{Door, Incoming, Peer};
 use crate::readiness::Readiness;
 use crate::telemetry::{Metrics, names};
+use crate::tls;
 
-/// A supervisor and a few scrapers need a handful.
-pub const CONNECTIONS_MAX: usize = 64;
-/// One request and its answer take milliseconds; a connection that is older is broken off.
-pub const CONNECTION_DEADLINE: Duration = Duration::from_secs(10);
 /// How often measured values are folded into the histograms.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// How its connections are told of.
+const DOOR: Door = Door { of: "HTTP", failed_total: names::HTTP_HANDSHAKES_FAILED_TOTAL };
+/// What the paths of calls begin with.
+const CALLS: &str = "/pulseward.v1.";
 
-/// Where to listen.
+/// Where to listen, and for what.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Port 0 takes a free one; see [`Server::local_addr`].
     pub listen: SocketAddr,
+    /// The certificates of the moment; `None` for plain text.
+    pub tls: Option<tls::Current<ServerConfig>>,
+    /// Whether the ward page is served.
+    pub ward: Ward,
+}
+
+/// The ward page, as it is served or not.
+#[derive(Clone, Debug)]
+pub enum Ward {
+    /// It was switched off: there is nothing.
+    Off,
+    /// It must not be served like this; whoever comes for it is told why.
+    Shut(Shut),
+    /// It is served, and calls these services.
+    Open(Web),
+}
+
+/// Why the ward page must not be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shut {
+    /// Other machines would speak with it in plain text.
+    Plaintext,
+    /// Other machines would come in without being known.
+    NoAuthentication,
+    /// Callers are known by what is not asked for here.
+    CertificatesOnly,
+}
+
+impl Shut {
+    /// For whoever came for it, and for the log.
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Plaintext => {
+                "the ward page is not served here: other machines reach this address, and without \
+                 TLS whoever is between reads patients' data and callers' tokens; set certificate \
+                 and key in [http.tls], or [http] allow_plaintext = true where a proxy before it \
+                 speaks TLS\n"
+            }
+            Self::NoAuthentication => {
+                "the ward page is not served here: other machines reach this address, and [auth] \
+                 mode = \"none\" would let whoever reaches it read and change everything; set \
+                 [auth] mode = \"jwt\", or [http] listen to a loopback address such as \
+                 127.0.0.1:8080\n"
+            }
+            Self::CertificatesOnly => {
+                "the ward page is not served here: with [auth] mode = \"certificates\" callers are \
+                 known by their certificates, which browsers are not asked for; set [auth] mode = \
+                 \"jwt\", beside which those callers stay known\n"
+            }
+        }
+    }
 }
 
 /// Why the server can't serve.
@@ -53,42 +122,33 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    /// It broke down.
-    #[error("can't serve HTTP")]
-    Serve(#[source] std::io::Error),
 }
 
 /// A server that has its port.
-#[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
+    incoming: Incoming,
     local_addr: SocketAddr,
-    told: Told,
-}
-
-/// What is told about.
-#[derive(Clone, Debug)]
-struct Told {
-    readiness: Readiness,
+    scheme: &'static str,
+    site: Site,
     metrics: Metrics,
 }
 
 impl Server {
-    /// Takes the port. From here on connections are accepted, and answered once it runs.
+    /// Takes the port. From here on connections are accepted, and answered once it runs. Must be
+    /// called within a Tokio runtime.
     ///
     /// # Errors
     /// When the address can't be listened on.
-    pub async fn bind(
-        settings: &Settings,
-        readiness: Readiness,
-        metrics: Metrics,
-    ) -> Result<Self, Error> {
-        let listen = settings.listen;
+    pub fn bind(settings: Settings, readiness: Readiness, metrics: Metrics) -> Result<Self, Error> {
+        let Settings { listen, tls, ward } = settings;
         let failed = |source| Error::Bind { listen, source };
-        let listener = TcpListener::bind(listen).await.map_err(failed)?;
-        let local_addr = listener.local_addr().map_err(failed)?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let incoming = Incoming::bind(DOOR, listen, tls).map_err(failed)?;
+        let local_addr = incoming.local_addr().map_err(failed)?;
         info!(listener = "http", address = %local_addr, "listening");
-        Ok(Self { listener, local_addr, told: Told { readiness, metrics } })
+        let told = Told { readiness, metrics: metrics.clone() };
+        let site = Site { health: health::router(told), ward };
+        Ok(Self { incoming, local_addr, scheme, site, metrics })
     }
 
     /// Where it listens.
@@ -97,20 +157,42 @@ impl Server {
         self.local_addr
     }
 
-    /// Serves until cancelled, then ends once the requests under way are answered, which takes at
-    /// most [`CONNECTION_DEADLINE`]. Not cancel safe: dropping it breaks those off.
-    ///
-    /// # Errors
-    /// When the listener breaks down.
-    pub async fn run(self, cancel: CancellationToken) -> Result<(), Error> {
-        let metrics = self.told.metrics.clone();
-        let listener = Limited::new(self.listener, CONNECTIONS_MAX, CONNECTION_DEADLINE);
-        let served = axum::serve(listener, router(self.told))
-            .with_graceful_shutdown(cancel.cancelled_owned())
-            .into_future();
+    /// Where the ward page is, if it is served: the address, as a browser takes it.
+    #[must_use]
+    pub fn ward_page(&self) -> Option<String> {
+        let is_open = matches!(self.site.ward, Ward::Open(_));
+        is_open.then(|| format!("{}://{}{}", self.scheme, self.local_addr, page::PATH))
+    }
+
+    /// Serves until cancelled, then ends once the requests under way are answered, which takes 10 s
+    /// at most. Not cancel safe: dropping it leaves connections behind.
+    pub async fn run(self, cancel: CancellationToken) {
+        self.tell();
+        let Self { mut incoming, site, metrics, .. } = self;
+        let (site, places) = (Arc::new(site), Arc::new(Places::new()));
+        let connections = TaskTracker::new();
+        let accepting = async {
+            loop {
+                let io = incoming.next().await;
+                let (guest, site) = (Guest::new(&places), Arc::clone(&site));
+                connections.spawn(connection::serve(io, site, guest, cancel.clone()));
+            }
+        };
         tokio::select! {
-            ended = served => ended.map_err(Error::Serve),
+            () = cancel.cancelled() => {}
             never = upkeep(metrics) => match never {},
+            () = accepting => {}
+        }
+        connections.close();
+        connections.wait().await;
+    }
+
+    /// Says once whether the ward page is served.
+    fn tell(&self) {
+        match (&self.site.ward, self.ward_page()) {
+            (Ward::Shut(why), _) => warn!(reason = why.text().trim_end(), "no ward page"),
+            (_, Some(url)) => info!(url, "serving the ward page"),
+            _ => {}
         }
     }
 }
@@ -124,48 +206,64 @@ async fn upkeep(metrics: Metrics) -> Infallible {
     }
 }
 
-fn router(told: Told) -> Router {
-    Router::new()
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
-        .with_state(told)
-        .layer(map_response(close))
+/// What is served.
+struct Site {
+    health: Router,
+    ward: Ward,
 }
 
-/// Says on every answer, also on one that something is not found, that its connection ends. Else
-/// the client would keep it, and its place, until the deadline.
-async fn close(mut answer: Response) -> Response {
-    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+impl Site {
+    /// Answers one request. Cancel safe as far as its answers are.
+    async fn answer(
+        &self,
+        request: hyper::Request<Received>,
+        guest: &Arc<Guest>,
+        peer: &Peer,
+    ) -> Response {
+        let request = request.map(Body::new);
+        let (path, version) = (request.uri().path(), request.version());
+        if health::PATHS.contains(&path) {
+            return ended(self.tell_health(request, guest).await, version);
+        }
+        let is_call = path.starts_with(CALLS);
+        match &self.ward {
+            Ward::Open(web) if is_call => call(web, request, guest, peer).await,
+            Ward::Open(_) => {
+                guest.ask();
+                page::answer(request.method(), path, request.headers())
+            }
+            Ward::Shut(why) if is_call || path == "/" || path.starts_with("/ward") => {
+                ended(page::text(StatusCode::FORBIDDEN, why.text()), version)
+            }
+            _ => ended(page::nothing(), version),
+        }
+    }
+
+    async fn tell_health(&self, request: Request, guest: &Arc<Guest>) -> Response {
+        let Some(under_way) = guest.begin(Kind::Health) else { return busy(request.version()) };
+        let answered = self.health.clone().call(request).await;
+        until_told(answered.unwrap_or_else(|never| match never {}), under_way)
+    }
+}
+
+async fn call(web: &Web, request: Request, guest: &Arc<Guest>, peer: &Peer) -> Response {
+    let Some(under_way) = guest.begin(Kind::Call) else { return busy(request.version()) };
+    let (answer, call) = web.call(request, peer).await;
+    until_told(answer, (call, under_way))
+}
+
+/// There are too many requests of this kind under way.
+fn busy(version: Version) -> Response {
+    ended((StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")]).into_response(), version)
+}
+
+/// Says on an answer that its connection ends: else the client would keep it, for nothing. HTTP/2
+/// has no word for it, and a page shares its connection.
+fn ended(mut answer: Response, version: Version) -> Response {
+    if version < Version::HTTP_2 {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     answer
-}
-
-type Answer = (StatusCode, [(HeaderName, &'static str); 1], String);
-
-fn answer(status: StatusCode, content_type: &'static str, body: String) -> Answer {
-    (status, [(CONTENT_TYPE, content_type)], body)
-}
-
-/// Whether the process runs and its tasks make progress.
-async fn healthz() -> Answer {
-    answer(StatusCode::OK, "text/plain", "ok\n".to_owned())
-}
-
-/// Whether the service does what it is for, part by part.
-async fn readyz(State(told): State<Told>) -> Answer {
-    let parts = told.readiness.parts();
-    let ready = told.readiness.is_ready();
-    let parts: Vec<_> = parts
-        .iter()
-        .map(|(name, state)| json!({ "name": name, "state": state.name(), "reason": state.reason() }))
-        .collect();
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    answer(status, "application/json", format!("{}\n", json!({ "ready": ready, "parts": parts })))
-}
-
-async fn metrics(State(told): State<Told>) -> Answer {
-    gauge!(names::READY).set(if told.readiness.is_ready() { 1.0 } else { 0.0 });
-    answer(StatusCode::OK, "text/plain; version=0.0.4", told.metrics.render())
 }
 
 #[cfg(test)]

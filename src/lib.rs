@@ -26,7 +26,7 @@
 //! - [`partition`]: runs engine and journal as one line
 //! - [`hub`]: the alerts that are open, the vitals as they come in, and everybody who watches them
 //! - [`store`]: rows for history and for people with SQL
-//! - [`grpc`], [`http`]: the doors
+//! - [`grpc`], [`http`]: the doors, and the ward page that is served at the second
 //! - [`grpc_client`]: how the commands below come in by it
 //! - [`enroll`], [`profile_file`], [`profile_admin`]: wards and alarm profiles as people write them,
 //!   and the commands for them
@@ -34,7 +34,7 @@
 //! - [`audit_admin`]: the command that verifies who did what
 //! - [`watch`]: the live ward in a terminal
 //! - [`export`], [`erase`]: the commands for what is held about a patient
-//! - [`config`], [`telemetry`], [`readiness`], [`tls`], [`cli`]: what surrounds them
+//! - [`config`], [`telemetry`], [`readiness`], [`tls`], `incoming`, [`cli`]: what surrounds them
 //! - [`service`]: the composition root, the only one who knows everyone
 //!
 //! A stage uses the foundation and what stands before it, never what comes after.
@@ -75,6 +75,7 @@ pub mod grpc;
 pub mod grpc_client;
 pub mod http;
 pub mod hub;
+mod incoming;
 pub mod journal;
 pub mod mqtt;
 pub mod partition;

@@ -94,7 +94,7 @@ pub struct Service {
 pub struct Addresses {
     /// gRPC.
     pub grpc: SocketAddr,
-    /// Health and metrics.
+    /// Health, metrics and the ward page.
     pub http: SocketAddr,
 }
 
@@ -113,7 +113,9 @@ impl Service {
         let part = readiness.register("service");
         let mut mqtt = settings::mqtt(&config.mqtt, &config.ingest)?;
         let mut door = settings::grpc(config)?;
-        let certificates = Certificates::open(config, &clock, &readiness, &mut mqtt, &mut door)?;
+        let mut certificates =
+            Certificates::open(config, &clock, &readiness, &mut mqtt, &mut door)?;
+        let http_tls = certificates.open_http(config, &clock, &readiness)?;
         let mut store = settings::store(&config.store)?;
         store.on_gap = on_gap;
 
@@ -185,14 +187,16 @@ impl Service {
             clock: Arc::clone(&told_by),
         };
         let grpc = grpc::Server::build(door, parts)?.telling(&readiness);
-        let http = http::Server::bind(
-            &http::Settings { listen: config.http.listen },
-            readiness.clone(),
-            metrics,
-        )
-        .await?;
+        let ward = match settings::ward_page(config) {
+            None => http::Ward::Off,
+            Some(Err(why)) => http::Ward::Shut(why),
+            Some(Ok(reached)) => http::Ward::Open(grpc.web(reached)),
+        };
+        let http = http::Settings { listen: config.http.listen, tls: http_tls, ward };
+        let http = http::Server::bind(http, readiness.clone(), metrics)?;
         let facts = Facts {
             addresses: Addresses { grpc: grpc.local_addr(), http: http.local_addr() },
+            ward_page: http.ward_page(),
             position: at,
             journal_bytes: journal.disk_bytes()?,
             patients,
@@ -245,6 +249,12 @@ impl Service {
     #[must_use]
     pub fn addresses(&self) -> Addresses {
         Addresses { grpc: self.grpc.local_addr(), http: self.http.local_addr() }
+    }
+
+    /// Where the ward page is, as a browser takes it; `None` where it is not served.
+    #[must_use]
+    pub fn ward_page(&self) -> Option<String> {
+        self.http.ward_page()
     }
 
     /// How its parts stand, now and later.
@@ -304,8 +314,7 @@ impl Service {
         part.ready();
         let outcome = stages.supervise(&stop, &stopping, &part).await;
         http_stop.cancel();
-        let served =
-            http.await.map_or(Err(Error::Panicked { stage: "http" }), |served| Ok(served?));
+        let served = http.await.map_err(|_| Error::Panicked { stage: "http" });
         outcome.and(served)
     }
 }

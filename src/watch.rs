@@ -64,6 +64,9 @@ pub struct Options {
     /// The service.
     #[command(flatten)]
     pub service: Service,
+    /// Where its ward page is, to be named on the screen; known to who runs the service, too.
+    #[arg(skip)]
+    pub ward_page: Option<String>,
 }
 
 /// Why nothing is watched any more.
@@ -169,7 +172,8 @@ impl Options {
         let Scope { sites, patients } = self.scope();
         let names = [sites, patients].concat();
         let whom = if names.is_empty() { "all sites".to_owned() } else { names.join(", ") };
-        format!("{whom} at {}", self.service.url)
+        let page = self.ward_page.as_ref().map(|url| format!(", ward page {url}"));
+        format!("{whom} at {}{}", self.service.url, page.unwrap_or_default())
     }
 }
 

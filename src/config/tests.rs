@@ -71,6 +71,7 @@ fn the_commented_keys_of_the_sample_are_valid_once_they_are_wanted() {
     ];
     let config = read(&sample, &wanted).expect("valid");
     assert!(config.mqtt.tls.pair().is_some() && config.grpc.tls.pair().is_some());
+    assert!(config.http.tls.pair().is_some());
     assert_eq!(config.auth.certificates.len(), 1);
     assert_eq!(config.mqtt.username.as_deref(), Some("pulseward"));
     assert!(config.store.password_file.is_some());
@@ -100,7 +101,7 @@ fn an_unknown_key_is_refused_with_its_place_and_the_nearest_known_one() {
     check_refused(
         "[http]\nzzz = 1\n",
         &[],
-        &["ward.toml:2:1: http.zzz: unknown key; known are listen"],
+        &["ward.toml:2:1: http.zzz: unknown key; known are allow_plaintext, listen, ward_page"],
     );
     check_refused(
         "mqtt.max_bytes = '1GiB'\n",
@@ -354,20 +355,28 @@ fn what_other_machines_reach_is_encrypted_or_said_not_to_be() {
         let told = check(&format!("[grpc]\nlisten = \"0.0.0.0:50051\"\n{allowed}\n"));
         assert!(!told.contains("allow_plaintext"), "{told}");
     }
-    let both = check("[grpc]\nallow_plaintext = true\n[grpc.tls]\ncertificate='c'\nkey='k'\n");
-    assert!(both.contains("contradicts [grpc.tls]"), "{both}");
+    for door in ["grpc", "http"] {
+        let both =
+            format!("[{door}]\nallow_plaintext=true\n[{door}.tls]\ncertificate='c'\nkey='k'\n");
+        let told = check(&both);
+        assert!(told.contains(&format!("contradicts [{door}.tls]")), "{told}");
+    }
+    // Health may be told to everybody; the ward page is not served then.
+    assert_eq!(check("[http]\nlisten = \"0.0.0.0:8080\"\n"), "");
 }
 
 #[test]
 fn a_certificate_without_its_key_is_refused_and_tls_settings_of_a_plain_url() {
     check_refused(
-        "[mqtt.tls]\ncertificate = \"c\"\n[grpc.tls]\nkey = \"k\"\nclient_ca = \"ca\"\n",
+        "[mqtt.tls]\ncertificate = \"c\"\n[grpc.tls]\nkey = \"k\"\nclient_ca = \"ca\"\n\
+         [http.tls]\nkey = \"k\"\n",
         &[],
         &[
             "ward.toml:2:1: mqtt.tls.certificate: needs key beside it",
             "ward.toml:2:1: mqtt.tls.certificate: is of no use while mqtt.url begins with mqtt://",
             "ward.toml:4:1: grpc.tls.key: needs certificate beside it",
             "ward.toml:5:1: grpc.tls.client_ca: needs certificate and key beside it",
+            "ward.toml:7:1: http.tls.key: needs certificate beside it",
         ],
     );
 }

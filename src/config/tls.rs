@@ -1,4 +1,4 @@
-//! `[mqtt.tls]`, `[grpc.tls]` and `auth.certificates`: the files of TLS, and who calls by it.
+//! `[mqtt.tls]`, `[grpc.tls]`, `[http.tls]` and `auth.certificates`: the files of TLS, and who calls by it.
 //!
 //! Files are named here and read where the service is put together.
 
@@ -99,6 +99,40 @@ impl GrpcTls {
     }
 
     /// The certificate that callers see, and its key.
+    #[must_use]
+    pub fn pair(&self) -> Option<Pair> {
+        pair(&self.certificate, &self.key)
+    }
+}
+
+/// `[http.tls]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct HttpTls {
+    /// The certificate that browsers see. Default none: no TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+    /// Its key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+}
+
+impl HttpTls {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            certificate: reader.optional("http.tls", "certificate"),
+            key: reader.optional("http.tls", "key"),
+        }
+    }
+
+    pub(super) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub(super) fn check(&self, reader: &mut Reader<'_>) {
+        check_pair(reader, "http.tls", &self.certificate, &self.key);
+    }
+
+    /// The certificate that browsers see, and its key.
     #[must_use]
     pub fn pair(&self) -> Option<Pair> {
         pair(&self.certificate, &self.key)

@@ -23,9 +23,12 @@ const EVERY: Duration = Duration::from_secs(5);
 /// How often the stream is looked at: sooner than a person would notice.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-pub(super) fn started(addresses: Addresses) {
+pub(super) fn started(addresses: Addresses, ward_page: Option<&str>) {
     println!("pulseward demo: simulated patients, not people; not a medical device");
     println!("grpc http://{}   metrics http://{}/metrics", addresses.grpc, addresses.http);
+    if let Some(url) = ward_page {
+        println!("ward page {url}");
+    }
 }
 
 /// How the demo is looked at.
@@ -59,13 +62,14 @@ impl View {
     pub(super) async fn show(
         self,
         grpc: String,
+        ward_page: Option<String>,
         seen: SeenAlerts,
         stop: CancellationToken,
     ) -> anyhow::Result<()> {
         match self {
             Self::Screen => {
                 let service = Service::at(grpc);
-                let options = watch::Options { service, ..watch::Options::default() };
+                let options = watch::Options { service, ward_page, ..watch::Options::default() };
                 Ok(watch::run(&options, stop.cancelled_owned()).await?)
             }
             Self::Lines => {

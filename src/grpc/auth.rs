@@ -46,6 +46,7 @@ pub(super) use self::limits::{OpenStream, Streams};
 use self::refusal::Refused;
 use self::tokens::Tokens;
 use super::commands::Desk;
+use super::web::OwnPage;
 use crate::clock::{Clock, Timestamp};
 use crate::config::Secret;
 use crate::engine::input::{Principal, Role, Sites};
@@ -170,14 +171,19 @@ fn tokens(jwt: &Jwt, clock: &Arc<dyn Clock>) -> Result<(Tokens, Option<Keeper>),
 
 impl Known {
     /// Who calls, by the headers of the call and the certificate of the connection; or why they are
-    /// not let in, and who they are if that is known. Cancel safe.
+    /// not let in, and who they are if that is known. `own` stands at calls that came in at the
+    /// ward page's port. Cancel safe.
     async fn caller(
         &self,
         headers: &HeaderMap,
+        own: Option<OwnPage>,
         certificate: Option<&Certificate>,
     ) -> Result<Caller, (Option<Principal>, Refused)> {
-        let origin = headers.get(ORIGIN);
-        if origin.is_some_and(|origin| !self.origins.contains(origin)) {
+        let may = match own {
+            Some(OwnPage(is_own)) => is_own,
+            None => headers.get(ORIGIN).is_none_or(|origin| self.origins.contains(origin)),
+        };
+        if !may {
             return Err((None, Refused::OriginNotAllowed));
         }
         let known = self.known(headers, certificate).await.map_err(|refused| (None, refused))?;

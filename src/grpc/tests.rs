@@ -16,6 +16,7 @@ mod lists;
 mod live;
 mod lookups;
 mod malformed;
+mod page;
 mod past;
 mod profiles;
 mod reports;

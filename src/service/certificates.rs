@@ -1,20 +1,22 @@
-//! The certificates of both doors, each with its keeper.
+//! The certificates of all doors, each with its keeper.
 
 use std::sync::Arc;
 
+use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 
 use super::{Error, settings};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::readiness::Readiness;
-use crate::tls::{self, Keeper};
+use crate::tls::{self, Keeper, Load};
 use crate::{grpc, mqtt};
 
 /// What keeps them current, as far as there are any.
 pub(super) struct Certificates {
     broker: Option<Keeper<tls::client::Files>>,
     callers: Option<Keeper<tls::server::Files>>,
+    browsers: Option<Keeper<tls::server::Files>>,
 }
 
 impl Certificates {
@@ -26,7 +28,7 @@ impl Certificates {
         mqtt: &mut mqtt::Settings,
         grpc: &mut grpc::Settings,
     ) -> Result<Self, Error> {
-        let mut certificates = Self { broker: None, callers: None };
+        let mut certificates = Self { broker: None, callers: None, browsers: None };
         if let Some((files, server_name)) = settings::mqtt_tls(&config.mqtt)? {
             let part = readiness.register("mqtt certificates");
             let (keeper, files) =
@@ -44,18 +46,31 @@ impl Certificates {
         Ok(certificates)
     }
 
+    /// Reads those of HTTP; `None` without TLS there.
+    pub(super) fn open_http(
+        &mut self,
+        config: &Config,
+        clock: &Arc<dyn Clock>,
+        readiness: &Readiness,
+    ) -> Result<Option<tls::Current<ServerConfig>>, Error> {
+        let Some(files) = settings::http_tls(&config.http) else { return Ok(None) };
+        let part = readiness.register("http certificates");
+        let (keeper, current) =
+            Keeper::open("http", files, Arc::clone(clock), part).map_err(Error::HttpTls)?;
+        self.browsers = Some(keeper);
+        Ok(Some(current))
+    }
+
     /// Keeps them until `stop`.
     pub(super) async fn run(self, stop: CancellationToken) {
-        let broker = async {
-            if let Some(keeper) = self.broker {
-                keeper.run(stop.clone()).await;
-            }
-        };
-        let callers = async {
-            if let Some(keeper) = self.callers {
-                keeper.run(stop.clone()).await;
-            }
-        };
-        tokio::join!(broker, callers, stop.cancelled());
+        let broker = keep(self.broker, &stop);
+        let (callers, browsers) = (keep(self.callers, &stop), keep(self.browsers, &stop));
+        tokio::join!(broker, callers, browsers, stop.cancelled());
+    }
+}
+
+async fn keep<L: Load>(keeper: Option<Keeper<L>>, stop: &CancellationToken) {
+    if let Some(keeper) = keeper {
+        keeper.run(stop.clone()).await;
     }
 }

@@ -26,6 +26,9 @@ pub enum Error {
     /// The certificates of the gRPC server.
     #[error("[grpc.tls]")]
     GrpcTls(#[source] crate::tls::Error),
+    /// The certificate of the HTTP server.
+    #[error("[http.tls]")]
+    HttpTls(#[source] crate::tls::Error),
     /// The database.
     #[error("the store")]
     Store(#[from] store::Error),

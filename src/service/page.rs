@@ -25,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Facts {
     /// Where it listens.
     pub(super) addresses: Addresses,
+    /// Where the ward page is, if it is served.
+    pub(super) ward_page: Option<String>,
     /// The last entry of the journal.
     pub(super) position: Position,
     /// What the journal takes on disk.
@@ -95,6 +97,7 @@ fn lines(config: &Config, facts: &Facts) -> Vec<(&'static str, String)> {
         ("database", config.store.url.to_string()),
         ("gRPC", format!("{grpc}, {}; {}", encryption(config), callers(config))),
         ("HTTP", format!("{http}: /healthz /readyz /metrics")),
+        ("ward page", facts.ward_page.clone().unwrap_or_else(|| "not served".to_owned())),
         ("ward", format!("{} patients, {} open alerts", facts.patients, facts.alerts_open)),
     ]
 }
@@ -141,7 +144,9 @@ mod tests {
             http: "127.0.0.1:8080".parse().expect("an address"),
         };
         let (position, journal_bytes) = (Position(7), (3 << 20) - 1);
-        let facts = Facts { addresses, position, journal_bytes, patients: 12, alerts_open: 2 };
+        let ward_page = Some("http://127.0.0.1:8080/ward/".to_owned());
+        let facts =
+            Facts { addresses, ward_page, position, journal_bytes, patients: 12, alerts_open: 2 };
         let config = Config::parse("test", text, []).expect("valid");
         Page::new(&config, &facts, Instant::now())
     }
@@ -155,6 +160,7 @@ mod tests {
             "  journal   pulseward-data/journal: entry 7, 3MiB of 10GiB\n",
             "  gRPC      127.0.0.1:50051, without TLS; whoever is on this machine may do everything\n",
             "  HTTP      127.0.0.1:8080: /healthz /readyz /metrics\n",
+            "  ward page http://127.0.0.1:8080/ward/\n",
             "  ward      12 patients, 2 open alerts\nready after 0.4 s\n",
         ] {
             assert!(text.contains(said), "{said}{text}");

@@ -3,11 +3,14 @@
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::Error;
-use crate::config::{Auth, AuthMode, Config, Grpc, Ingest, Journal, Jwks, Mqtt, MqttTls, Store};
+use crate::config::{
+    Auth, AuthMode, Config, Grpc, Http, Ingest, Journal, Jwks, Mqtt, MqttTls, Store,
+};
 use crate::engine::input;
-use crate::grpc::auth;
+use crate::grpc::{Reached, auth};
+use crate::http::Shut;
 use crate::tls::Load as _;
-use crate::{grpc, journal, mqtt, store, tls};
+use crate::{grpc, http, journal, mqtt, store, tls};
 
 pub(super) fn mqtt(section: &Mqtt, ingest: &Ingest) -> Result<mqtt::Settings, Error> {
     let mut settings = mqtt::Settings::new(section.url.as_str().parse()?);
@@ -44,6 +47,26 @@ pub(super) fn grpc_tls(section: &Grpc) -> Option<tls::server::Files> {
     let client_ca = section.tls.client_ca.clone();
     let pair = section.tls.pair()?;
     Some(tls::server::Files { pair, client_ca, protocols: grpc::PROTOCOLS })
+}
+
+/// The files of TLS at the HTTP server; `None` without TLS.
+pub(super) fn http_tls(section: &Http) -> Option<tls::server::Files> {
+    let pair = section.tls.pair()?;
+    Some(tls::server::Files { pair, client_ca: None, protocols: http::PROTOCOLS })
+}
+
+/// How the ward page is served, and reached; `None` where it is switched off.
+pub(super) fn ward_page(config: &Config) -> Option<Result<Reached, Shut>> {
+    let Config { http: section, auth, .. } = config;
+    let is_local = section.listen.ip().to_canonical().is_loopback();
+    section.ward_page.then_some(match auth.mode {
+        AuthMode::Certificates => Err(Shut::CertificatesOnly),
+        AuthMode::None if !is_local => Err(Shut::NoAuthentication),
+        _ if section.tls.certificate.is_some() => Ok(Reached::ByTls),
+        _ if is_local => Ok(Reached::FromThisMachine),
+        _ if section.allow_plaintext => Ok(Reached::ByTls),
+        _ => Err(Shut::Plaintext),
+    })
 }
 
 /// The bounds of what the engine accepts.
@@ -152,6 +175,9 @@ pub fn check(config: &Config) -> Result<(), Error> {
     if let Some(files) = grpc_tls(&config.grpc) {
         files.load().map_err(Error::GrpcTls)?;
     }
+    if let Some(files) = http_tls(&config.http) {
+        files.load().map_err(Error::HttpTls)?;
+    }
     Ok(())
 }
 
@@ -195,6 +221,37 @@ mod tests {
         let settings = grpc(&config).expect("settings");
         let defaults = grpc::Settings::new(config.grpc.listen);
         assert_eq!(format!("{settings:?}"), format!("{defaults:?}"), "the defaults are the same");
+    }
+
+    #[test]
+    fn the_ward_page_is_served_to_nobody_who_could_be_overheard_or_is_not_known() {
+        use Reached::{ByTls, FromThisMachine};
+        let tokens = "[auth]\nmode = \"jwt\"\nissuer = \"i\"\naudience = \"a\"\n\
+                      jwks = \"https://id.example/keys\"\n";
+        let certificates = "[auth]\nmode = \"certificates\"\n\
+            certificates = [{ san = \"DNS:d\", role = \"viewer\", sites = [\"s\"] }]\n\
+            [grpc.tls]\ncertificate = \"c\"\nkey = \"k\"\nclient_ca = \"ca\"\n";
+        let (all, tls) = ("listen = \"0.0.0.0:1\"", "tls = { certificate = \"c\", key = \"k\" }");
+        let proxied = "allow_plaintext = true";
+        for (auth, http, expected) in [
+            ("", "".to_owned(), Some(Ok(FromThisMachine))),
+            ("", "listen = \"[::ffff:127.0.0.1]:1\"".to_owned(), Some(Ok(FromThisMachine))),
+            ("", tls.to_owned(), Some(Ok(ByTls))),
+            ("", proxied.to_owned(), Some(Ok(FromThisMachine))),
+            ("", all.to_owned(), Some(Err(Shut::NoAuthentication))),
+            ("", format!("{all}\n{tls}"), Some(Err(Shut::NoAuthentication))),
+            ("", format!("{all}\n{proxied}"), Some(Err(Shut::NoAuthentication))),
+            (tokens, "".to_owned(), Some(Ok(FromThisMachine))),
+            (tokens, all.to_owned(), Some(Err(Shut::Plaintext))),
+            (tokens, format!("{all}\n{tls}"), Some(Ok(ByTls))),
+            (tokens, format!("{all}\n{proxied}"), Some(Ok(ByTls))),
+            (tokens, format!("{all}\nward_page = false"), None),
+            (certificates, "".to_owned(), Some(Err(Shut::CertificatesOnly))),
+        ] {
+            let text = format!("[http]\n{http}\n{auth}");
+            let config = Config::parse("a test", &text, []).expect("valid");
+            assert_eq!(ward_page(&config), expected, "{text}");
+        }
     }
 
     #[test]

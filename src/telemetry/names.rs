@@ -120,7 +120,9 @@ const VERDICTS_DROPPED: Values = Values::These(&[
 /// Those that follow the journal.
 const FOLLOWERS: Values = Values::These(&["store", "hub", "vitals_hub", "verdicts", "tally"]);
 /// Whose certificate: that which callers see, or that which the broker sees.
-const CERTIFICATES: Values = Values::These(&["grpc", "mqtt"]);
+const CERTIFICATES: Values = Values::These(&["grpc", "http", "mqtt"]);
+const HANDSHAKE_FAILURES: Values =
+    Values::These(&["timed_out", "crowded_out", "certificate", "broken"]);
 
 catalogue! {
     "The service" {
@@ -305,8 +307,8 @@ catalogue! {
             GaugeOnceKnown of "seconds since 1970";
         /// Attempts to read the keys of callers' tokens that failed.
         TOKEN_KEYS_FAILURES_TOTAL = "pulseward_token_keys_failures_total": Counter of "attempts";
-        /// When our certificate expires: of grpc, which callers see, or of mqtt, which the broker
-        /// sees.
+        /// When our certificate expires: of grpc, which callers see, of http, which browsers see, or
+        /// of mqtt, which the broker sees.
         TLS_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS =
             "pulseward_tls_certificate_expiry_timestamp_seconds":
             GaugeOnceKnown of "seconds since 1970" { of: CERTIFICATES };
@@ -318,8 +320,14 @@ catalogue! {
             Counter of "replacements" { of: CERTIFICATES };
         /// TLS handshakes of gRPC callers that failed.
         GRPC_HANDSHAKES_FAILED_TOTAL = "pulseward_grpc_handshakes_failed_total":
-            Counter of "handshakes"
-            { reason: Values::These(&["timed_out", "crowded_out", "certificate", "broken"]) };
+            Counter of "handshakes" { reason: HANDSHAKE_FAILURES };
+        /// TLS handshakes at the port of health and the ward page that failed.
+        HTTP_HANDSHAKES_FAILED_TOTAL = "pulseward_http_handshakes_failed_total":
+            Counter of "handshakes" { reason: HANDSHAKE_FAILURES };
+        /// What was turned away at the port of health and the ward page because there was too much
+        /// of its kind: connections that had waited longest, calls of pages, questions about health.
+        HTTP_CROWDED_OUT_TOTAL = "pulseward_http_crowded_out_total": Counter of "connections, requests"
+            { of: Values::These(&["connections", "calls", "health"]) };
     }
 }
 

@@ -43,6 +43,7 @@ mod support_claims;
 #[cfg(feature = "otlp")]
 mod traces;
 mod vitals;
+mod ward_page;
 mod watch;
 #[cfg(feature = "demo")]
 mod watch_screen;

@@ -47,6 +47,7 @@ async fn an_alert_appears_is_acknowledged_by_a_key_and_that_is_in_the_store() {
     let home = dir.path().join("kept");
     let terminal = demo(&home);
     terminal.until("the ward to be live", |screen| screen.contains(" LIVE ")).await;
+    terminal.line("where the ward page is", |line| line.contains("ward page http://127.")).await;
     terminal.until("vitals", |screen| screen.contains("heart rate")).await;
     terminal
         .line("an alert that signals", |line| line.contains("!!! patient") && line.contains(" ON "))

@@ -9,9 +9,9 @@ use tonic::server::NamedService;
 use tonic::{Request, Status};
 
 use super::attempts::Attempt;
-use super::{Expiry, Gate};
+use super::{Expiry, Gate, OwnPage};
 use crate::engine::audit::Method;
-use crate::grpc::incoming::Peer;
+use crate::incoming::Peer;
 
 /// A service behind the gate.
 #[derive(Clone)]
@@ -63,7 +63,8 @@ impl Gate {
     /// Lets a request in with its caller, or says why not, once that is on record. Cancel safe.
     async fn admit(&self, request: &mut http::Request<Body>) -> Result<(), Status> {
         let shown = request.extensions().get::<Peer>().and_then(|peer| peer.certificate.clone());
-        match self.known.caller(request.headers(), shown.as_deref()).await {
+        let own = request.extensions().get::<OwnPage>().copied();
+        match self.known.caller(request.headers(), own, shown.as_deref()).await {
             Ok(caller) => {
                 let extensions = request.extensions_mut();
                 if let Some(until) = caller.until {

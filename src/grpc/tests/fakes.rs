@@ -18,7 +18,7 @@ use crate::engine::input::{Command, Sites};
 use crate::engine::output::{Done, ProfileRow, Refusal, Reply};
 use crate::engine::profile::Scope;
 use crate::engine::query::Query;
-use crate::grpc::{Closed, Commands, Error, Parts, Server, Settings};
+use crate::grpc::{Closed, Commands, Error, Parts, Reached, Server, Settings, Web};
 use crate::hub;
 use crate::hub::vitals::VitalsHandle;
 use crate::position::{MessageId, Position};
@@ -275,6 +275,8 @@ pub(super) struct Door {
     pub(super) stopping: CancellationToken,
     pub(super) erasures: Arc<FakeErasures>,
     pub(super) profile_versions: Arc<FakeProfiles>,
+    /// The services as the ward page calls them.
+    pub(super) web: Web,
     pub(super) cancel: CancellationToken,
     pub(super) running: JoinHandle<Result<(), Error>>,
 }
@@ -354,7 +356,7 @@ async fn open_parts(settings: Settings, change: impl FnOnce(Parts) -> Parts) -> 
     let parts = Parts { stored: stored.subscribe(), ..parts };
     let stopping = parts.stopping.clone();
     let server = Server::build(settings, parts).expect("a free port");
-    let address = server.local_addr();
+    let (address, web) = (server.local_addr(), server.web(Reached::FromThisMachine));
     let channel = connect(address);
     let cancel = CancellationToken::new();
     let running = tokio::spawn(server.run(cancel.clone()));
@@ -379,6 +381,7 @@ async fn open_parts(settings: Settings, change: impl FnOnce(Parts) -> Parts) -> 
         erasures,
         profile_versions,
         stopping,
+        web,
         cancel,
         running,
     }

@@ -23,9 +23,9 @@ use crate::grpc::{Closed, Commands, Error, Parts, Server, Settings};
 use crate::proto::v1::registry_service_client::RegistryServiceClient;
 
 /// An engine that takes each command and holds its answer back.
-struct Slow {
-    asked: Semaphore,
-    released: Semaphore,
+pub(super) struct Slow {
+    pub(super) asked: Semaphore,
+    pub(super) released: Semaphore,
 }
 
 #[tonic::async_trait]
@@ -45,7 +45,7 @@ impl Commands for Slow {
     }
 }
 
-fn slow() -> (Arc<Slow>, Parts) {
+pub(super) fn slow() -> (Arc<Slow>, Parts) {
     let engine = Arc::new(Slow { asked: Semaphore::new(0), released: Semaphore::new(0) });
     let parts = parts(engine.clone(), Arc::new(FakeStore::new()));
     (engine, parts)

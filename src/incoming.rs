@@ -5,7 +5,12 @@
 //! two round trips, so that the oldest of so many is no honest one. Where the system has no
 //! descriptor left for a new connection, those that stand are served, and accepting is tried again.
 //!
+//! A peer that takes nothing of what it is sent, or that is gone without a word, is let go
+//! (`patience`).
+//!
 //! A handshake uses the certificates of its moment; a connection keeps those that it began with.
+
+mod patience;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -29,15 +34,15 @@ use tonic::transport::server::{Connected, TcpConnectInfo};
 use tonic::{Request, Status};
 use tracing::{debug, warn};
 
-use crate::telemetry::names;
+use self::patience::Patient;
 use crate::tls::{self, peer::Certificate};
 
 /// A handshake takes two round trips and a millisecond of computing; on a bad radio link, seconds.
-pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A thousand dashboards that come back together after an outage are through in a second or two.
 /// Each takes some 40 KiB meanwhile.
-pub(super) const HANDSHAKES_MAX: usize = 512;
+pub(crate) const HANDSHAKES_MAX: usize = 512;
 
 /// The pause after the system could not accept, as when descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -45,11 +50,18 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Between two lines of the log about callers' certificates.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
 
-/// What is spoken over TLS: gRPC, and gRPC-Web from browsers, over HTTP/2.
-pub const PROTOCOLS: &[&[u8]] = &[b"h2"];
+/// Whose connections they are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Door {
+    /// As the log says it.
+    pub(crate) of: &'static str,
+    /// The metric that counts handshakes which came to nothing.
+    pub(crate) failed_total: &'static str,
+}
 
 /// The listener, and how its connections are made.
-pub(super) struct Incoming {
+pub(crate) struct Incoming {
+    door: Door,
     listener: TcpListener,
     tls: Option<tls::Current<ServerConfig>>,
     handshakes: Handshakes,
@@ -57,22 +69,24 @@ pub(super) struct Incoming {
 
 impl Incoming {
     /// Takes the address. Must be called within a Tokio runtime.
-    pub(super) fn bind(
+    pub(crate) fn bind(
+        door: Door,
         listen: SocketAddr,
         tls: Option<tls::Current<ServerConfig>>,
     ) -> io::Result<Self> {
         let listener = std::net::TcpListener::bind(listen)?;
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
-        Ok(Self { listener, tls, handshakes: Handshakes::new(HANDSHAKES_MAX, HANDSHAKE_TIMEOUT) })
+        let handshakes = Handshakes::new(door, HANDSHAKES_MAX, HANDSHAKE_TIMEOUT);
+        Ok(Self { door, listener, tls, handshakes })
     }
 
-    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
     /// The connections, without end.
-    pub(super) fn connections(self) -> impl Stream<Item = io::Result<Io>> {
+    pub(crate) fn connections(self) -> impl Stream<Item = io::Result<Io>> {
         stream::unfold(self, |mut incoming| async {
             let io = incoming.next().await;
             Some((Ok(io), incoming))
@@ -80,11 +94,11 @@ impl Incoming {
     }
 
     /// Cancel safe: handshakes go on by themselves.
-    async fn next(&mut self) -> Io {
+    pub(crate) async fn next(&mut self) -> Io {
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match (accepted, &self.tls) {
-                    (Err(error), _) => pause(&error).await,
+                    (Err(error), _) => pause(self.door, &error).await,
                     (Ok((stream, address)), None) => return plain(stream, address),
                     (Ok((stream, address)), Some(tls)) => {
                         self.handshakes.begin(stream, address, tls.get());
@@ -99,7 +113,7 @@ impl Incoming {
 fn plain(stream: TcpStream, address: SocketAddr) -> Io {
     hurry(&stream);
     let peer = Peer { address, certificate: None };
-    Io { stream: Transport::Plain(stream), peer }
+    Io { stream: Transport::Plain(Patient::new(stream)), peer }
 }
 
 /// Events are few bytes, and somebody waits for each: they must not wait for more.
@@ -107,13 +121,14 @@ fn hurry(stream: &TcpStream) {
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "a new connection is gone already");
     }
+    patience::miss_the_silent(stream);
 }
 
 /// What concerns one connection is over with it; for the rest, a moment is given to get better.
-async fn pause(error: &io::Error) {
+async fn pause(door: Door, error: &io::Error) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
-        warn!(%error, "can't accept gRPC connections; trying again");
+        warn!(%error, of = door.of, "can't accept connections; trying again");
         sleep(ACCEPT_PAUSE).await;
     }
 }
@@ -148,8 +163,8 @@ enum Failed {
 }
 
 impl Handshakes {
-    fn new(most: usize, timeout: Duration) -> Self {
-        let (tasks, failures) = (JoinSet::new(), Failures::default());
+    fn new(door: Door, most: usize, timeout: Duration) -> Self {
+        let (tasks, failures) = (JoinSet::new(), Failures { door, told_at: None, untold: 0 });
         Self { most, timeout, tasks, leave: BTreeMap::new(), last: 0, failures }
     }
 
@@ -193,6 +208,7 @@ async fn shake_hands(
     config: Arc<ServerConfig>,
 ) -> Result<Io, Failed> {
     hurry(&stream);
+    let stream = Patient::new(stream);
     let stream = TlsAcceptor::from(config).accept(stream).await.map_err(Failed::Refused)?;
     let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
     let certificate = shown.map(Certificate::parse).transpose().map_err(Failed::Unreadable)?;
@@ -202,8 +218,8 @@ async fn shake_hands(
 
 /// Whoever reaches the port can make handshakes fail. All are counted; told are those over a
 /// certificate, which somebody has to mend, and no more of them than one in [`TOLD_EVERY`].
-#[derive(Default)]
 struct Failures {
+    door: Door,
     told_at: Option<Instant>,
     untold: u64,
 }
@@ -211,15 +227,16 @@ struct Failures {
 impl Failures {
     fn tell(&mut self, address: SocketAddr, why: &Failed) {
         let (label, reason) = describe(why);
-        counter!(names::GRPC_HANDSHAKES_FAILED_TOTAL, "reason" => label).increment(1);
+        counter!(self.door.failed_total, "reason" => label).increment(1);
+        let of = self.door.of;
         if label != CERTIFICATE {
-            debug!(%address, label, reason, "a caller's TLS handshake failed");
+            debug!(%address, of, label, reason, "a caller's TLS handshake failed");
         } else if self.told_at.is_some_and(|at| at.elapsed() < TOLD_EVERY) {
             self.untold += 1;
         } else {
             let untold = std::mem::take(&mut self.untold);
             self.told_at = Some(Instant::now());
-            warn!(%address, reason, untold, "a caller's TLS handshake failed over a certificate");
+            warn!(%address, of, reason, untold, "a caller's TLS handshake failed over a certificate");
         }
     }
 }
@@ -240,30 +257,36 @@ fn describe(why: &Failed) -> (&'static str, Option<String>) {
 
 /// Who is at the other end of a connection. It stands in the extensions of each of its requests.
 #[derive(Clone, Debug)]
-pub(super) struct Peer {
+pub(crate) struct Peer {
     address: SocketAddr,
     /// The certificate that was shown, and verified.
-    pub(super) certificate: Option<Arc<Certificate>>,
+    pub(crate) certificate: Option<Arc<Certificate>>,
+}
+
+impl Peer {
+    /// Where it is, as tonic looks for it in the extensions of a request.
+    pub(crate) fn info(&self) -> TcpConnectInfo {
+        TcpConnectInfo { local_addr: None, remote_addr: Some(self.address) }
+    }
 }
 
 /// Says where a request comes from where tonic looks for it; to be the outermost layer.
-pub(super) fn tell_address(mut request: Request<()>) -> Result<Request<()>, Status> {
-    if let Some(peer) = request.extensions().get::<Peer>() {
-        let remote_addr = Some(peer.address);
-        request.extensions_mut().insert(TcpConnectInfo { local_addr: None, remote_addr });
+pub(crate) fn tell_address(mut request: Request<()>) -> Result<Request<()>, Status> {
+    if let Some(info) = request.extensions().get::<Peer>().map(Peer::info) {
+        request.extensions_mut().insert(info);
     }
     Ok(request)
 }
 
 /// A connection.
-pub(super) struct Io {
+pub(crate) struct Io {
     stream: Transport,
     peer: Peer,
 }
 
 enum Transport {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Patient<TcpStream>),
+    Tls(Box<TlsStream<Patient<TcpStream>>>),
 }
 
 impl Connected for Io {

@@ -9,10 +9,13 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::*;
 use crate::clock::{Clock, SystemClock};
+use crate::grpc::PROTOCOLS;
 use crate::readiness::Readiness;
+use crate::telemetry::names;
 use crate::tls::trial::{Authority, Files, Issue};
 use crate::tls::{Keeper, Load as _, client, server};
 
+const DOOR: Door = Door { of: "gRPC", failed_total: names::GRPC_HANDSHAKES_FAILED_TOTAL };
 const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
@@ -35,7 +38,7 @@ impl Trial {
         let part = Readiness::new().register("grpc certificates");
         let (_, current) = Keeper::open("grpc", of, clock, part).expect("good files");
         let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut incoming = Incoming::bind(listen, Some(current)).expect("a free port");
+        let mut incoming = Incoming::bind(DOOR, listen, Some(current)).expect("a free port");
         incoming.handshakes.most = most;
         let address = incoming.local_addr().expect("bound");
         Self { files, incoming, address }
@@ -106,7 +109,7 @@ async fn garbage_instead_of_a_handshake_makes_no_connection() {
 #[tokio::test]
 async fn without_tls_a_connection_is_handed_on_as_it_is() {
     let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-    let incoming = Incoming::bind(listen, None).expect("a free port");
+    let incoming = Incoming::bind(DOOR, listen, None).expect("a free port");
     let address = incoming.local_addr().expect("bound");
     let mut connections = pin!(incoming.connections());
     let client = TcpStream::connect(address).await.expect("it listens");
