@@ -386,7 +386,7 @@ impl Handle {
     }
 
     /// What tells a watcher of life that the hub does not tell itself.
-    fn heartbeat(&self, last: OutputId) -> Heartbeat {
+    pub(crate) fn heartbeat(&self, last: OutputId) -> Heartbeat {
         self.pulse.beat(last)
     }
 }

@@ -1,7 +1,7 @@
 //! A client's stream of alerts.
 //!
 //! It begins with a snapshot of the open alerts and of how each patient is watched, or, where the
-//! client resumes, with what it missed; then `Live`, then what happens, with a heartbeat in
+//! client resumes, with what it missed; then `Live` and a heartbeat, then what happens, with more in
 //! between. It never just stops: it ends with a status that says why, and what the client holds
 //! then is a cursor to resume from.
 //!
@@ -40,6 +40,9 @@ pub(super) struct Feed {
     filter: u64,
     /// A snapshot of which parts are still to be sent.
     snapshot: Option<Parts>,
+    /// Where it stands, if it has just become live: how we are follows at once. Until it knows that, a
+    /// client cannot say that what it shows is live.
+    became_live: Option<OutputId>,
     stopping: CancellationToken,
 }
 
@@ -56,7 +59,7 @@ impl Feed {
         let filter = wanted.digest();
         let after = resume_after(&hub, filter, &request.resume_after)?;
         let watch = hub.watch(wanted, after).map_err(not_watched)?;
-        Ok(Self { hub, watch, filter, snapshot: None, stopping })
+        Ok(Self { hub, watch, filter, snapshot: None, became_live: None, stopping })
     }
 
     fn alive(&self, heartbeat: hub::Heartbeat) -> Message {
@@ -83,6 +86,9 @@ impl streams::Feed for Feed {
                 return Ok(response(Message::Snapshot(part)));
             }
             self.snapshot = None;
+            if let Some(last) = self.became_live.take() {
+                return Ok(response(self.alive(self.hub.heartbeat(last))));
+            }
             let update = tokio::select! {
                 update = self.watch.next() => update,
                 () = self.stopping.cancelled() => return Err(status::stopping()),
@@ -93,6 +99,7 @@ impl streams::Feed for Feed {
             match update {
                 Update::Snapshot { standing, .. } => self.snapshot = Some(Parts::of(standing)),
                 Update::Live { last } => {
+                    self.became_live = Some(last);
                     return Ok(response(Message::Live(Live { cursor: self.cursor(last) })));
                 }
                 Update::Event(event) => {
