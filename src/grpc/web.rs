@@ -144,8 +144,9 @@ fn refuse_form(request: &Request) -> Option<Response> {
     (!is_web).then(|| StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response())
 }
 
-/// Refuses calls once the door closes, and ends those that are not answered in time: as the port of
-/// gRPC does. For a stream it is the time to its beginning.
+/// Refuses calls once the door closes, and ends those that are not answered in time, when as on the
+/// port of gRPC. For a stream it is the time to its beginning. A page must not take it for a refusal:
+/// what was asked for may have been done.
 async fn bounded(State(bounds): State<Bounds>, request: Request, next: Next) -> Response {
     if bounds.stopping.is_cancelled() {
         return status::stopping().into_http();
@@ -153,7 +154,10 @@ async fn bounded(State(bounds): State<Bounds>, request: Request, next: Next) -> 
     let most = bounds.call_timeout;
     let span = asked(request.headers()).map_or(most, |asked| asked.min(most));
     let answered = timeout(span, next.run(request)).await;
-    answered.unwrap_or_else(|_| Status::cancelled("Timeout expired").into_http())
+    answered.unwrap_or_else(|_| {
+        Status::deadline_exceeded("not answered in time; what was asked for may still happen")
+            .into_http()
+    })
 }
 
 /// How long the caller waits, if it says so: `grpc-timeout`, up to eight digits and a unit.
@@ -194,9 +198,9 @@ mod tests {
     async fn a_call_that_is_not_answered_ends_when_the_caller_says_or_when_we_do() {
         let (stopping, call_timeout) = (CancellationToken::new(), Duration::from_secs(3600));
         let patient = Bounds { stopping: stopping.clone(), call_timeout };
-        assert_eq!(ending(patient.clone(), "5m").await, "1");
+        assert_eq!(ending(patient.clone(), "5m").await, "4");
         let hasty = Bounds { call_timeout: Duration::from_millis(5), ..patient.clone() };
-        assert_eq!(ending(hasty, "1H").await, "1");
+        assert_eq!(ending(hasty, "1H").await, "4");
         stopping.cancel();
         assert_eq!(ending(patient, "1H").await, "14");
     }

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use metrics::counter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, sleep_until};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::telemetry::names;
 
@@ -24,6 +24,8 @@ use crate::telemetry::names;
 pub(super) const WAITING_MAX: usize = 512;
 /// A supervisor and a few scrapers need a handful.
 pub(super) const HEALTH_MAX: usize = 64;
+/// One of them asks one thing after the other. So one connection cannot take all places.
+pub(super) const HEALTH_PER_CONNECTION_MAX: usize = 4;
 /// A thousand screens with two streams each, and as many calls again. Each caller is bounded beside
 /// this, by what the port of gRPC bounds them by.
 pub(super) const CALLS_MAX: usize = 4096;
@@ -50,6 +52,7 @@ pub(super) struct Places {
     waiting: Mutex<Waiting>,
     waiting_max: usize,
     health: Arc<Semaphore>,
+    health_timeout: Duration,
     calls: Arc<Semaphore>,
 }
 
@@ -67,7 +70,8 @@ impl Places {
 
     fn of(waiting_max: usize, health_max: usize, calls_max: usize) -> Self {
         let [health, calls] = [health_max, calls_max].map(|most| Arc::new(Semaphore::new(most)));
-        Self { waiting: Mutex::default(), waiting_max, health, calls }
+        let health_timeout = HEALTH_TIMEOUT;
+        Self { waiting: Mutex::default(), waiting_max, health, health_timeout, calls }
     }
 
     /// Has one more wait, and whoever waits longest leave, if need be.
@@ -106,6 +110,19 @@ fn crowded_out(of: &'static str) {
     counter!(names::HTTP_CROWDED_OUT_TOTAL, "of" => of).increment(1);
 }
 
+impl Standing {
+    const fn of(&mut self, kind: Kind) -> &mut usize {
+        match kind {
+            Kind::Health => &mut self.health,
+            Kind::Call => &mut self.calls,
+        }
+    }
+
+    const fn is_idle(&self) -> bool {
+        self.health == 0 && self.calls == 0
+    }
+}
+
 /// A connection, as the places know it.
 pub(super) struct Guest {
     places: Arc<Places>,
@@ -118,7 +135,8 @@ pub(super) struct Guest {
 
 #[derive(Default)]
 struct Standing {
-    requests: usize,
+    health: usize,
+    calls: usize,
     /// By which number it waits, if it does.
     number: Option<u64>,
 }
@@ -136,32 +154,51 @@ impl Guest {
         Arc::new(guest)
     }
 
-    /// Begins a request of this kind; `None` if there are too many of the kind under way.
+    /// Begins a request of this kind; `None` if there are too many of the kind under way. Must be
+    /// called within a Tokio runtime.
     pub(super) fn begin(self: &Arc<Self>, kind: Kind) -> Option<UnderWay> {
-        let place = self.places.take(kind)?;
         let mut standing = lock(&self.standing);
-        standing.requests += 1;
+        if kind == Kind::Health && standing.health == HEALTH_PER_CONNECTION_MAX {
+            crowded_out("health");
+            return None;
+        }
+        let place = self.places.take(kind)?;
+        let place = match kind {
+            Kind::Health => Place::for_a_while(place, self.places.health_timeout),
+            Kind::Call => Place::AsLongAsItTakes { _permit: place },
+        };
+        *standing.of(kind) += 1;
         self.stop_waiting(&mut standing);
-        // With HTTP/2 others may be under way: what is asked about health does not end them.
-        let is_alone = standing.requests == 1 && kind == Kind::Health;
-        self.until.send_replace(is_alone.then(|| Instant::now() + HEALTH_TIMEOUT));
-        Some(UnderWay { guest: Arc::clone(self), _place: place })
+        self.set_time(&standing, kind);
+        Some(UnderWay { guest: Arc::clone(self), kind, _place: place })
+    }
+
+    /// A call may take for ever. Health has its time from the first that was asked, however much is
+    /// asked after it.
+    fn set_time(&self, standing: &Standing, begun: Kind) {
+        self.until.send_modify(|until| match (begun, standing.calls, standing.health) {
+            (Kind::Health, 0, 2..) => {}
+            (_, 0, _) => *until = Some(Instant::now() + self.places.health_timeout),
+            _ => *until = None,
+        });
     }
 
     /// It asked for something that needs no place: its waiting begins anew.
     pub(super) fn ask(&self) {
         let mut standing = lock(&self.standing);
-        if standing.requests == 0 {
+        if standing.is_idle() {
             self.stop_waiting(&mut standing);
             self.wait(&mut standing, IDLE_TIMEOUT);
         }
     }
 
-    fn end(&self) {
+    fn end(&self, kind: Kind) {
         let mut standing = lock(&self.standing);
-        standing.requests -= 1;
-        if standing.requests == 0 {
+        *standing.of(kind) -= 1;
+        if standing.is_idle() {
             self.wait(&mut standing, IDLE_TIMEOUT);
+        } else if kind == Kind::Call {
+            self.set_time(&standing, kind);
         }
     }
 
@@ -178,7 +215,7 @@ impl Guest {
 
     /// Whether nothing is under way.
     pub(super) fn waits(&self) -> bool {
-        lock(&self.standing).requests == 0
+        lock(&self.standing).is_idle()
     }
 
     /// Returns once its time is over. Cancel safe.
@@ -216,12 +253,50 @@ impl Drop for Guest {
 /// A request under way, until this is dropped.
 pub(super) struct UnderWay {
     guest: Arc<Guest>,
-    _place: OwnedSemaphorePermit,
+    kind: Kind,
+    _place: Place,
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.guest.end();
+        self.guest.end(self.kind);
+    }
+}
+
+/// A place that is held.
+enum Place {
+    /// By what may take for ever.
+    AsLongAsItTakes {
+        _permit: OwnedSemaphorePermit,
+    },
+    ForAWhile {
+        _held: ForAWhile,
+    },
+}
+
+/// A place that is given up when its time is over, also where nobody takes the answer: with HTTP/2 a
+/// peer may leave an answer with us while its connection lives.
+struct ForAWhile {
+    permit: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
+    _done: DropGuard,
+}
+
+impl Place {
+    fn for_a_while(permit: OwnedSemaphorePermit, span: Duration) -> Self {
+        let (permit, done) = (Arc::new(Mutex::new(Some(permit))), CancellationToken::new());
+        let (held, is_done) = (Arc::clone(&permit), done.clone());
+        tokio::spawn(async move {
+            if timeout(span, is_done.cancelled()).await.is_err() {
+                lock(&held).take();
+            }
+        });
+        Self::ForAWhile { _held: ForAWhile { permit, _done: done.drop_guard() } }
+    }
+}
+
+impl Drop for ForAWhile {
+    fn drop(&mut self) {
+        lock(&self.permit).take();
     }
 }
 
@@ -302,6 +377,31 @@ mod tests {
         about(has(&guest), IDLE_TIMEOUT);
         let _health = guest.begin(Kind::Health);
         about(has(&guest), HEALTH_TIMEOUT);
+    }
+
+    #[tokio::test]
+    async fn answers_about_health_that_nobody_takes_keep_no_place_and_no_connection() {
+        let health_timeout = Duration::from_millis(20);
+        let places = Places { health_timeout, ..Places::of(8, HEALTH_PER_CONNECTION_MAX, 1) };
+        let places = Arc::new(places);
+        let (hoarder, other) = (Guest::new(&places), Guest::new(&places));
+        let hoarded = [(); HEALTH_PER_CONNECTION_MAX].map(|()| hoarder.begin(Kind::Health));
+        assert!(hoarded.iter().all(Option::is_some) && other.begin(Kind::Health).is_none());
+        hoarder.over().await;
+        // A stream beside them keeps the connection, and no place of health.
+        let stream = hoarder.begin(Kind::Call);
+        let free = places.health.acquire().await;
+        assert!(stream.is_some() && free.is_ok());
+    }
+
+    #[tokio::test]
+    async fn one_connection_does_not_take_all_places_of_health() {
+        let places = Arc::new(Places::of(8, HEALTH_PER_CONNECTION_MAX + 1, 1));
+        let (hoarder, other) = (Guest::new(&places), Guest::new(&places));
+        let hoarded: Vec<_> =
+            (0..=HEALTH_PER_CONNECTION_MAX).filter_map(|_| hoarder.begin(Kind::Health)).collect();
+        assert_eq!(hoarded.len(), HEALTH_PER_CONNECTION_MAX);
+        assert!(other.begin(Kind::Health).is_some());
     }
 
     #[tokio::test]

@@ -53,7 +53,7 @@ pub(super) fn names_this_machine(request: &Request) -> bool {
 fn is_this_machine(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
     let address = host.parse::<IpAddr>().map(|address| address.to_canonical().is_loopback());
-    address.unwrap_or_else(|_| host == "localhost" || host.ends_with(".localhost"))
+    address.unwrap_or_else(|_| host == "localhost")
 }
 
 /// By which name and port we are called: HTTP/2 says it in the address, HTTP/1.1 beside it.
@@ -153,10 +153,16 @@ mod tests {
 
     #[test]
     fn this_machine_has_names_that_nobody_else_can_have() {
-        for own in ["127.0.0.1:8080", "localhost:1", "LOCALHOST", "[::1]:8080", "a.localhost:80"] {
+        for own in ["127.0.0.1:8080", "localhost:1", "LOCALHOST", "[::1]:8080"] {
             assert!(names_this_machine(&request("/a", &[("host", own)])), "{own}");
         }
-        for other in ["evil.example:8080", "localhost.evil.example", "10.0.0.1", "x@localhost"] {
+        for other in [
+            "a.localhost:80",
+            "evil.example:8080",
+            "localhost.evil.example",
+            "10.0.0.1",
+            "x@localhost",
+        ] {
             assert!(!names_this_machine(&request("/a", &[("host", other)])), "{other}");
         }
         assert!(!names_this_machine(&request("/a", &[])));
