@@ -1,0 +1,109 @@
+/**
+ * The ward as the alert stream tells it: who is watched and how, and which alerts are open.
+ *
+ * Pure: messages in, what stands out. A snapshot replaces, events go on; an alert event carries the
+ * whole alert, so that the last one counts and one that comes twice changes nothing. The cursor is
+ * moved only together with what it stands for.
+ */
+import type {
+  Alert,
+  AlertEvent,
+  PatientMonitoring,
+  WatchAlertsResponse,
+} from "../gen/pulseward/v1/alert_pb";
+
+/** What a message changed. */
+export type Change =
+  | { kind: "nothing" }
+  /** Everything, or the first part of it. */
+  | { kind: "snapshot"; isFirstPart: boolean }
+  /** From here on it is live. */
+  | { kind: "live" }
+  | { kind: "heartbeat" }
+  /** Something happened to an alert; `before` is how it stood. */
+  | { kind: "alert"; event: AlertEvent; alert: Alert; before: Alert | undefined }
+  | { kind: "monitoring"; patientId: string }
+  | { kind: "left"; patientId: string };
+
+export class Ward {
+  readonly patients = new Map<string, PatientMonitoring>();
+  /** Alerts that are not over, by id. */
+  readonly open = new Map<string, Alert>();
+  /** To resume after; empty asks for a snapshot. */
+  cursor = "";
+  /** A cursor within a snapshot would leave out the rest of it. */
+  private isWhole = false;
+
+  /** A stream begins: behind the cursor, or with a snapshot. */
+  begins(): void {
+    this.isWhole = this.cursor !== "";
+  }
+
+  /** The cursor is good no longer. What is held stands until a snapshot replaces it. */
+  forgetCursor(): void {
+    this.cursor = "";
+  }
+
+  take({ message }: WatchAlertsResponse): Change {
+    switch (message.case) {
+      case "snapshot":
+        if (message.value.part === 0) this.clear();
+        for (const it of message.value.patients) this.patients.set(it.patientId, it);
+        for (const it of message.value.alerts) this.put(it);
+        return { kind: "snapshot", isFirstPart: message.value.part === 0 };
+      case "live":
+        this.isWhole = true;
+        this.move(message.value.cursor);
+        return { kind: "live" };
+      case "heartbeat":
+        this.move(message.value.cursor);
+        return { kind: "heartbeat" };
+      case "event": {
+        const change = this.change(message.value.change);
+        this.move(message.value.cursor);
+        return change;
+      }
+      case "leftScope":
+        this.leave(message.value.patientId);
+        this.move(message.value.cursor);
+        return { kind: "left", patientId: message.value.patientId };
+      default:
+        return { kind: "nothing" };
+    }
+  }
+
+  private change(of: EventChange): Change {
+    if (of.case === "monitoring") {
+      this.patients.set(of.value.patientId, of.value);
+      return { kind: "monitoring", patientId: of.value.patientId };
+    }
+    const alert = of.case === "alert" ? of.value.alert : undefined;
+    if (of.case !== "alert" || alert === undefined) return { kind: "nothing" };
+    const before = this.open.get(alert.alertId);
+    this.put(alert);
+    return { kind: "alert", event: of.value, alert, before };
+  }
+
+  private put(alert: Alert): void {
+    if (alert.closed) this.open.delete(alert.alertId);
+    else this.open.set(alert.alertId, alert);
+  }
+
+  private clear(): void {
+    this.patients.clear();
+    this.open.clear();
+  }
+
+  private leave(patientId: string): void {
+    this.patients.delete(patientId);
+    for (const [id, alert] of this.open) {
+      if (alert.patientId === patientId) this.open.delete(id);
+    }
+  }
+
+  private move(cursor: string): void {
+    if (this.isWhole && cursor !== "") this.cursor = cursor;
+  }
+}
+
+type EventChange = Extract<WatchAlertsResponse["message"], { case: "event" }>["value"]["change"];

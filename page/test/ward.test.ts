@@ -1,0 +1,93 @@
+import { describe, expect, test } from "vitest";
+
+import type { Alert, PatientMonitoring } from "../src/gen/pulseward/v1/alert_pb";
+import { Ward } from "../src/model/alerts";
+import { matches, rowName, rowsOf, tally } from "../src/model/ward";
+import * as made from "./made";
+
+const { HIGH, MEDIUM, LOW } = made.Priority;
+const { MonitoringState, SignalState } = made;
+
+function rows(alerts: Alert[], patients: PatientMonitoring[]) {
+  const ward = new Ward();
+  ward.take(made.snapshot(0, alerts, patients));
+  return rowsOf(ward);
+}
+
+function order(alerts: Alert[], patients: PatientMonitoring[]): string[] {
+  return rows(alerts, patients).map(rowName);
+}
+
+describe("the order of a ward", () => {
+  test("the worst open alert counts before everything else, acknowledged or not", () => {
+    const alerts = [
+      made.alert("1", "a", LOW),
+      made.alert("2", "b", MEDIUM),
+      made.alert("3", "c", HIGH, { signal: SignalState.ACKNOWLEDGED }),
+      made.alert("4", "a", LOW),
+    ];
+    const patients = ["a", "b", "c"].map((it) => made.patient(it));
+    const silent = made.patient("d", MonitoringState.NO_DATA);
+    expect(order(alerts, [...patients, silent])).toEqual(["c", "b", "a", "d"]);
+  });
+
+  test("of equal priority what still signals comes first", () => {
+    const states: [string, number][] = [
+      ["e", SignalState.OFF],
+      ["d", SignalState.ACKNOWLEDGED],
+      ["c", SignalState.PAUSED],
+      ["b", SignalState.LATCHED],
+      ["a", SignalState.ON],
+    ];
+    const alerts = states.map(([id, signal]) => made.alert(id, id, HIGH, { signal }));
+    expect(order(alerts, [])).toEqual(["a", "b", "c", "d", "e"]);
+  });
+
+  test("without an alert those of whom least is known come first", () => {
+    const states: [string, number][] = [
+      ["u", MonitoringState.MONITORED],
+      ["v", MonitoringState.PAUSED],
+      ["w", MonitoringState.PARTIAL],
+      ["x", MonitoringState.LIMITS_OFF],
+      ["y", MonitoringState.NO_DEVICE],
+      ["z", MonitoringState.NO_DATA],
+    ];
+    const patients = states.map(([id, state]) => made.patient(id, state));
+    expect(order([], patients)).toEqual(["z", "y", "x", "w", "v", "u"]);
+  });
+
+  test("equals stand by their ids, and equipment has rows of its own", () => {
+    const gateway = made.alert("1", "", LOW);
+    const service = made.alert("2", "", HIGH, { siteId: "" });
+    const patients = ["b", "a"].map((it) => made.patient(it));
+    const expected = ["The service", "Devices of north", "a", "b"];
+    expect(order([gateway, service], patients)).toEqual(expected);
+  });
+
+  test("a patient's alerts stand worst first", () => {
+    const [row] = rows([made.alert("1", "a", LOW), made.alert("2", "a", HIGH)], []);
+    expect(row?.alerts.map((it) => it.alertId)).toEqual(["2", "1"]);
+  });
+});
+
+describe("what of a ward is shown", () => {
+  const all = () =>
+    rows(
+      [made.alert("1", "p-1", HIGH), made.alert("2", "", LOW, { siteId: "" })],
+      [made.patient("p-1"), made.patient("p-2", MonitoringState.NO_DATA, "south")],
+    );
+
+  test("a site, and what holds a text; the service itself is everybody's", () => {
+    const names = (siteId: string, text: string) =>
+      all()
+        .filter((it) => matches(it, { siteId, text }))
+        .map(rowName);
+    expect(names("south", "")).toEqual(["The service", "p-2"]);
+    expect(names("", "SPO2")).toEqual(["p-1", "The service"]);
+    expect(names("north", "p-2")).toEqual(["The service"]);
+  });
+
+  test("a tally counts patients and open alerts", () => {
+    expect(tally(all())).toEqual({ patients: 2, fullyMonitored: 1, high: 1, medium: 0, low: 1 });
+  });
+});
