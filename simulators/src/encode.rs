@@ -83,6 +83,7 @@ fn reading(sample: &Sample, base: Option<Timestamp>) -> v1::Reading {
         measured: Some(measured(sample.measured_at, base.unwrap_or(sample.measured_at))),
         vital: convert::to_vital(sample.vital).into(),
         value: Some(v1::reading::Value::Quantity(sample.value)),
+        unit: sample.vital.said_unit().to_owned(),
         ..v1::Reading::default()
     }
 }

@@ -23,6 +23,7 @@ mod exactly_once;
 mod gateway;
 mod house;
 mod image;
+mod in_browser;
 mod interruptions;
 mod metrics;
 mod mqtt;
