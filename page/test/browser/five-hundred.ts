@@ -2,8 +2,8 @@
  * Five hundred patients, each measured every second, on a wall screen: what the browser has recorded
  * of its main thread and of its frames.
  *
- * Judged is what is the page's own: the processor's time of its main thread, of which no task may take
- * more than would make a frame late and be noticed. How many frames were late is printed, and judged
+ * Judged is what is the page's own: the processor's time of its main thread, of which no task may be so
+ * long that it is noticed, but for one. How many frames were late is printed, and judged
  * loosely: other work on the same processor makes them late as well.
  */
 import assert from "node:assert/strict";
@@ -14,12 +14,21 @@ import { live, say, story } from "./story";
 const PATIENTS = 500;
 const RECORDED_MS = 10_000;
 /** Longer tasks are noticed: https://w3c.github.io/longtasks/ */
-const TASK_MAX_MS = 50;
+const TASK_LONG_MS = 50;
+/** One may be: the browser collects its garbage, and is being recorded. */
+const LONG_TASKS_MAX = 1;
+const TASK_MAX_MS = 100;
 /** Of each second: the other half is the browser's own, and the machine's. */
 const BUSY_SHARE_MAX = 0.5;
 const FRAME_MS = 1000 / 60;
 /** On a machine that does nothing else it is more than 0.99. */
 const FRAMES_IN_TIME_MIN = Number(process.env.PULSEWARD_TEST_FRAMES_MIN ?? 0.75);
+
+/** How the compositor's way of a frame ended. */
+interface Reported {
+  state?: string;
+  affects_smoothness?: boolean;
+}
 
 interface TraceEvent {
   name: string;
@@ -29,7 +38,7 @@ interface TraceEvent {
   ts: number;
   dur?: number;
   tdur?: number;
-  args?: { name?: string };
+  args?: { name?: string; chrome_frame_reporter?: Reported };
 }
 
 await story(async (desk) => {
@@ -87,12 +96,16 @@ function judge(events: readonly TraceEvent[], frames: readonly number[]): void {
   const share = busy / RECORDED_MS;
   const late = frames.filter((it) => it > 1.5 * FRAME_MS).length;
   const inTime = 1 - late / frames.length;
-  const dropped = events.filter((it) => it.name === "DroppedFrame").length;
+  const reported = events.flatMap((it) => it.args?.chrome_frame_reporter ?? []);
+  const dropped = reported.filter((it) => it.state === "STATE_DROPPED" && it.affects_smoothness);
+  const presented = reported.filter((it) => it.state?.startsWith("STATE_PRESENTED"));
   say(`${frames.length} frames in ${RECORDED_MS / 1000} s, ${late} late by half a frame or more`);
-  say(`frames in time: ${(100 * inTime).toFixed(1)} %, dropped by the trace: ${dropped}`);
+  say(`frames in time: ${(100 * inTime).toFixed(1)} %`);
+  say(`the trace has ${presented.length} frames presented, ${dropped.length} dropped`);
   say(`main thread: ${(100 * share).toFixed(1)} % of a processor, ${tasks.length} tasks`);
   say(`longest task: ${longest.toFixed(1)} ms of the processor`);
-  assert(longest < TASK_MAX_MS, `a task took ${longest} ms`);
+  const long = tasks.filter((it) => it > TASK_LONG_MS);
+  assert(long.length <= LONG_TASKS_MAX && longest < TASK_MAX_MS, `tasks took ${long} ms`);
   assert(share < BUSY_SHARE_MAX, `the main thread took ${share} of a processor`);
   assert(inTime >= FRAMES_IN_TIME_MIN, `only ${inTime} of frames in time`);
 }
