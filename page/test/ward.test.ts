@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 
 import type { Alert, PatientMonitoring } from "../src/gen/pulseward/v1/alert_pb";
 import { Ward } from "../src/model/alerts";
-import { matches, rowName, rowsOf, tally } from "../src/model/ward";
+import { isCalling, loudest, matches, rowName, rowsOf, tally } from "../src/model/ward";
 import * as made from "./made";
 
 const { HIGH, MEDIUM, LOW } = made.Priority;
@@ -43,6 +43,17 @@ describe("the order of a ward", () => {
     expect(order(alerts, [])).toEqual(["a", "b", "c", "d", "e"]);
   });
 
+  test("what signals counts also behind an acknowledged alert of higher priority", () => {
+    const acknowledged = { signal: SignalState.ACKNOWLEDGED };
+    const alerts = [
+      made.alert("1", "a", HIGH, acknowledged),
+      made.alert("2", "b", HIGH, acknowledged),
+      made.alert("3", "b", LOW),
+      made.alert("4", "c", MEDIUM),
+    ];
+    expect(order(alerts, [])).toEqual(["b", "a", "c"]);
+  });
+
   test("without an alert those of whom least is known come first", () => {
     const states: [string, number][] = [
       ["u", MonitoringState.MONITORED],
@@ -67,6 +78,28 @@ describe("the order of a ward", () => {
   test("a patient's alerts stand worst first", () => {
     const [row] = rows([made.alert("1", "a", LOW), made.alert("2", "a", HIGH)], []);
     expect(row?.alerts.map((it) => it.alertId)).toEqual(["2", "1"]);
+  });
+});
+
+describe("which of a patient's alerts is answered", () => {
+  const answered = (...signals: [made.Priority, made.SignalState][]) => {
+    const alerts = signals.map(([priority, signal], index) =>
+      made.alert(String(index), "a", priority, { signal }),
+    );
+    const all = rows(alerts, [])[0]?.alerts ?? [];
+    return [loudest(all)?.alertId, isCalling(all)];
+  };
+  const { ON, LATCHED, ACKNOWLEDGED, PAUSED } = SignalState;
+
+  test("the worst one that still calls, not one that is acknowledged", () => {
+    expect(answered([HIGH, ACKNOWLEDGED], [LOW, ON], [MEDIUM, ON])).toEqual(["2", true]);
+    expect(answered([HIGH, PAUSED], [LOW, LATCHED])).toEqual(["1", true]);
+    expect(answered([HIGH, LATCHED], [LOW, ON])).toEqual(["1", true]);
+  });
+
+  test("the worst one where all are quiet", () => {
+    expect(answered([MEDIUM, PAUSED], [HIGH, ACKNOWLEDGED])).toEqual(["1", false]);
+    expect(answered()).toEqual([undefined, false]);
   });
 });
 

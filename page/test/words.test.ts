@@ -5,7 +5,7 @@ import { isWorthRepeating, reasonOf, words } from "../src/api/errors";
 import { readBearer } from "../src/api/session";
 import { ErrorInfoSchema } from "../src/gen/google/rpc/error_details_pb";
 import { href, parse } from "../src/router";
-import { priorityMark, priorityWords, remarks } from "../src/words/alerts";
+import { moreWords, priorityMark, priorityWords, remarks } from "../src/words/alerts";
 import { alertSentence } from "../src/words/sentences";
 import { exactSpanWords, millis, spanWords, timestamp } from "../src/words/times";
 import { quantityWords, unitWords, vitalKey, vitalOfKey } from "../src/words/vitals";
@@ -102,6 +102,15 @@ describe("addresses", () => {
       expect(parse(hash)).toEqual({ view: "ward" });
     }
   });
+});
+
+test("behind the worst alert it is said how many others there are, and how many signal", () => {
+  const { ON, LATCHED } = made.SignalState;
+  const of = (...signals: made.SignalState[]) =>
+    moreWords(signals.map((signal) => made.alert("1", "a", made.Priority.HIGH, { signal })));
+  expect([of(), of(ON)]).toEqual(["", ""]);
+  expect(of(ON, LATCHED)).toBe("+1 more");
+  expect(of(LATCHED, ON, LATCHED)).toBe("+2 more, 1 signal ON");
 });
 
 test("a token's claims are read for labels, and nonsense is nobody", () => {

@@ -1,16 +1,11 @@
 /** An alert in two lines: what it is, and how it stands. */
 import type { Alert } from "../gen/pulseward/v1/alert_pb";
-import { SignalState } from "../gen/pulseward/v1/alert_pb";
+import { isQuiet } from "../model/ward";
 import { Age } from "../ui/age";
 import { PriorityMark } from "../ui/priority-mark";
 import { conditionWords, remarks, signalWords, whose } from "../words/alerts";
 import { alertTopic, limitWords } from "../words/sentences";
 import { millis } from "../words/times";
-
-/** Whether nobody is called by it at the moment. */
-export function isQuiet(alert: Alert): boolean {
-  return alert.signal !== SignalState.ON && alert.signal !== SignalState.LATCHED;
-}
 
 interface Props {
   alert: Alert;

@@ -1,10 +1,10 @@
 /**
  * In which order a ward is read: worst alert first, then how far somebody is watched.
  *
- * Pure, and the same as the terminal's. Priority counts before everything else, also of an alert that
- * was acknowledged: the patient is as ill as before. Of equals, one that still signals comes first,
- * then the patient of whom less is known, then the id: so that nothing changes places without a
- * reason.
+ * Pure. Priority counts before everything else, also of an alert that was acknowledged: the patient is
+ * as ill as before. Of equals, one of whom any alert still signals comes first, then the patient of
+ * whom less is known, then the id: so that nothing changes places without a reason. The terminal has
+ * the same order, but looks at the signal of the worst alert only.
  */
 import {
   type Alert,
@@ -65,6 +65,22 @@ export function rowsOf(ward: Ward): Row[] {
   return all.sort(byNeed);
 }
 
+/** Whether nobody is called by it at the moment. */
+export function isQuiet(alert: Alert): boolean {
+  return alert.signal !== SignalState.ON && alert.signal !== SignalState.LATCHED;
+}
+
+/** Of open alerts, the worst first, the one to answer: the worst of those that signal loudest. */
+export function loudest(alerts: readonly Alert[]): Alert | undefined {
+  const rank = Math.min(...alerts.map(signalRank));
+  return isCalling(alerts) ? alerts.find((it) => signalRank(it) === rank) : alerts[0];
+}
+
+/** Whether anybody is called by any of them. */
+export function isCalling(alerts: readonly Alert[]): boolean {
+  return alerts.some((it) => !isQuiet(it));
+}
+
 function byUrgency(a: Alert, b: Alert): number {
   return b.priority - a.priority || signalRank(a) - signalRank(b) || compare(a.alertId, b.alertId);
 }
@@ -72,7 +88,7 @@ function byUrgency(a: Alert, b: Alert): number {
 function byNeed(a: Row, b: Row): number {
   return (
     worst(b) - worst(a) ||
-    signalRank(a.alerts[0]) - signalRank(b.alerts[0]) ||
+    loudness(a) - loudness(b) ||
     unwatchedRank(a) - unwatchedRank(b) ||
     compare(a.key, b.key)
   );
@@ -83,9 +99,16 @@ function worst(row: Row): Priority | -1 {
   return row.alerts[0]?.priority ?? -1;
 }
 
+/** Of the loudest signal; without an alert all are equal. */
+function loudness(row: Row): number {
+  return Math.min(SIGNAL_RANK_MAX, ...row.alerts.map(signalRank));
+}
+
+const SIGNAL_RANK_MAX = 4;
+
 /** Less asks louder. */
-function signalRank(alert: Alert | undefined): number {
-  switch (alert?.signal) {
+function signalRank(alert: Alert): number {
+  switch (alert.signal) {
     case SignalState.LATCHED:
       return 1;
     case SignalState.PAUSED:
@@ -93,7 +116,7 @@ function signalRank(alert: Alert | undefined): number {
     case SignalState.ACKNOWLEDGED:
       return 3;
     case SignalState.OFF:
-      return 4;
+      return SIGNAL_RANK_MAX;
     default:
       return 0;
   }

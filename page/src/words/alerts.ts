@@ -114,6 +114,13 @@ export function signalWords(signal: SignalState): string {
   }
 }
 
+/** How many others stand behind the worst of open alerts: `+1 more, 1 signal ON`; empty for none. */
+export function moreWords([, ...others]: readonly Alert[]): string {
+  if (others.length === 0) return "";
+  const on = others.filter((it) => it.signal === SignalState.ON).length;
+  return `+${others.length} more${on === 0 ? "" : `, ${on} signal ON`}`;
+}
+
 /** What the data says. */
 export function conditionWords(condition: ConditionState): string {
   switch (condition) {

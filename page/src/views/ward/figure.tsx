@@ -1,6 +1,6 @@
 /** One vital as a monitor shows it: the value large, its limits beside it, its age, its trend. */
-import { isQuiet } from "../../actions/alert-facts";
 import type { Bounds, Limit } from "../../model/limits";
+import { isQuiet } from "../../model/ward";
 import { now } from "../../state/clock";
 import { FRESH_MAX_MS } from "../../ui/age";
 import { PriorityMark } from "../../ui/priority-mark";

@@ -6,7 +6,7 @@ import { AlertFacts } from "../../actions/alert-facts";
 import { ask, TASKS } from "../../actions/asking";
 import type { Task } from "../../actions/perform";
 import type { Alert } from "../../gen/pulseward/v1/alert_pb";
-import { patientKey, type Row } from "../../model/ward";
+import { loudest, patientKey, type Row } from "../../model/ward";
 import { go, href } from "../../router";
 import { limitsOf, wanted } from "../../state/lookups";
 import { cellOf, isKnown, rows, vitals } from "../../state/ward";
@@ -26,7 +26,7 @@ export function PatientView({ patientId }: { patientId: string }) {
   const row = rows.value.find((it) => it.key === patientKey(patientId));
   useShortcuts(
     "Patient",
-    keys(patientId, () => row?.alerts[0]),
+    keys(patientId, () => loudest(row?.alerts ?? [])),
   );
   useEffect(() => wanted(patientId), [patientId]);
   return (
@@ -63,6 +63,7 @@ function Unknown() {
 
 function Patient({ row }: { row: Row }) {
   const { patientId, monitoring } = row;
+  const answered = loudest(row.alerts);
   return (
     <>
       <p class="patient-state">
@@ -74,11 +75,11 @@ function Patient({ row }: { row: Row }) {
         <h2>Open alerts</h2>
         {row.alerts.length === 0 && <p>No open alert.</p>}
         <ul class="patient-alerts">
-          {row.alerts.map((it, index) => (
+          {row.alerts.map((it) => (
             <li key={it.alertId}>
               <AlertFacts alert={it} />
               <div class="patient-answers">
-                <ActionButtons alert={it} withKeys={index === 0} />
+                <ActionButtons alert={it} withKeys={it === answered} />
                 <a class="button" href={href.alert(it.alertId)}>
                   Story<span class="unseen"> of {it.ruleId}</span>
                 </a>
@@ -122,19 +123,19 @@ function Vitals({ row }: { row: Row }) {
   );
 }
 
-function keys(patientId: string, worst: () => Alert | undefined) {
+function keys(patientId: string, answered: () => Alert | undefined) {
   const tasks = Object.keys(TASKS) as Task[];
   return [
     ...tasks.map((task) => ({
       key: TASKS[task].key,
-      does: `${TASKS[task].title.toLowerCase()} (the worst alert)`,
-      run: () => ask(task, worst()),
+      does: `${TASKS[task].title.toLowerCase()} (the worst alert that calls)`,
+      run: () => ask(task, answered()),
     })),
     {
       key: "o",
-      does: "the worst alert's story",
+      does: "its story",
       run: () => {
-        const alertId = worst()?.alertId;
+        const alertId = answered()?.alertId;
         if (alertId !== undefined) go(href.alert(alertId));
       },
     },

@@ -1,22 +1,27 @@
 /**
  * One patient on the ward, or the equipment of a site: who, how they are watched, the worst open
- * alert, and the newest vitals.
+ * alert and the one that calls where that is another, and the newest vitals.
  *
  * Out of sight only the first three are there, so that no old value stands anywhere in the page.
  */
 import { useEffect, useRef, useState } from "preact/hooks";
 
 import { mainTask } from "../../actions/action-buttons";
-import { isQuiet } from "../../actions/alert-facts";
 import { ask, TASKS, whyNot } from "../../actions/asking";
 import { type Alert, MonitoringState } from "../../gen/pulseward/v1/alert_pb";
-import { type Row, rowName } from "../../model/ward";
+import { isCalling, isQuiet, loudest, type Row, rowName } from "../../model/ward";
 import { href } from "../../router";
 import { now } from "../../state/clock";
 import { limitsOf, wanted } from "../../state/lookups";
 import { cellOf, vitals } from "../../state/ward";
 import { PriorityMark } from "../../ui/priority-mark";
-import { monitoringMeaning, monitoringWords, priorityName, signalWords } from "../../words/alerts";
+import {
+  monitoringMeaning,
+  monitoringWords,
+  moreWords,
+  priorityName,
+  signalWords,
+} from "../../words/alerts";
 import { limitWords } from "../../words/sentences";
 import { dateTime, millis, spanWords } from "../../words/times";
 import { type Figure as FigureOf, figures, mostUrgent } from "./cells";
@@ -51,7 +56,7 @@ export function Tile({ row, isCurrent, onCurrent }: Props) {
   }, [cell, row.patientId]);
   const worst = row.alerts[0];
   const look = worst === undefined ? "tile-calm" : `tile-${priorityName(worst.priority)}`;
-  const quiet = worst !== undefined && isQuiet(worst) ? " is-quiet" : "";
+  const quiet = worst !== undefined && !isCalling(row.alerts) ? " is-quiet" : "";
   return (
     <li
       ref={box}
@@ -60,7 +65,7 @@ export function Tile({ row, isCurrent, onCurrent }: Props) {
       onFocusIn={() => onCurrent(row.key)}
     >
       <TileHead row={row} isCurrent={isCurrent} />
-      <TileAlert row={row} isCurrent={isCurrent} />
+      <TileAlerts row={row} isCurrent={isCurrent} />
       {isInSight && row.patientId !== "" && <TileVitals row={row} />}
     </li>
   );
@@ -98,23 +103,51 @@ function TileHead({ row, isCurrent }: { row: Row; isCurrent: boolean }) {
   );
 }
 
-function TileAlert({ row, isCurrent }: { row: Row; isCurrent: boolean }) {
+/** The worst alert, and below it the one to answer where that is another. */
+function TileAlerts({ row, isCurrent }: { row: Row; isCurrent: boolean }) {
   const worst = row.alerts[0];
+  const answered = loudest(row.alerts);
   if (worst === undefined) return <p class="tile-alert is-none">no open alert</p>;
-  const more = row.alerts.length - 1;
-  const facts = [limitWords(worst), `signal ${signalWords(worst.signal)}`].filter((it) => it);
+  const more = moreWords(row.alerts);
+  if (answered === undefined || answered === worst) {
+    return <TileAlert alert={worst} more={more} row={row} isCurrent={isCurrent} canAnswer />;
+  }
   return (
-    <div class="tile-alert">
+    <>
+      <TileAlert alert={worst} more={more} row={row} isCurrent={isCurrent} />
+      <TileAlert alert={answered} row={row} isCurrent={isCurrent} isMarked canAnswer />
+    </>
+  );
+}
+
+interface TileAlertProps {
+  alert: Alert;
+  /** What is said of others. */
+  more?: string;
+  row: Row;
+  isCurrent: boolean;
+  /** With its priority: the mark in the tile's head is another's. */
+  isMarked?: boolean;
+  canAnswer?: boolean;
+}
+
+function TileAlert(props: TileAlertProps) {
+  const { alert, more = "", row, isCurrent, isMarked = false, canAnswer = false } = props;
+  const facts = [limitWords(alert), `signal ${signalWords(alert.signal)}`].filter((it) => it);
+  const look = `alert-${priorityName(alert.priority)}${isQuiet(alert) ? " is-quiet" : ""}`;
+  return (
+    <div class={`tile-alert ${look}`}>
+      {isMarked && <PriorityMark priority={alert.priority} quiet={isQuiet(alert)} />}
       <div class="tile-alert-words">
-        <a href={href.alert(worst.alertId)} tabIndex={isCurrent ? 0 : -1}>
-          {worst.ruleId}
+        <a href={href.alert(alert.alertId)} tabIndex={isCurrent ? 0 : -1}>
+          {alert.ruleId}
         </a>
         <span class="tile-alert-facts">
-          {facts.join(", ")}, <TileAge cellKey={row.key} at={millis(worst.onsetAt)} />
-          {more > 0 && <b class="tile-more"> +{more} more</b>}
+          {facts.join(", ")}, <TileAge cellKey={row.key} at={millis(alert.onsetAt)} />
+          {more !== "" && <b class="tile-more"> {more}</b>}
         </span>
       </div>
-      <AnswerButton alert={worst} isCurrent={isCurrent} />
+      {canAnswer && <AnswerButton alert={alert} isCurrent={isCurrent} />}
     </div>
   );
 }

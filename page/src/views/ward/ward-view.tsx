@@ -4,7 +4,8 @@ import { useCallback, useLayoutEffect, useRef } from "preact/hooks";
 
 import { ask } from "../../actions/asking";
 import type { Task } from "../../actions/perform";
-import { matches, type Row, tally } from "../../model/ward";
+import type { Alert } from "../../gen/pulseward/v1/alert_pb";
+import { loudest, matches, type Row, tally } from "../../model/ward";
 import { go, href } from "../../router";
 import { filter } from "../../state/filter";
 import { isKnown, rows } from "../../state/ward";
@@ -75,7 +76,7 @@ function keys(list: { current: HTMLUListElement | null }): Shortcut[] {
   const answer = (key: string, task: Task, does: string) => ({
     key,
     does,
-    run: () => ask(task, currentRow()?.alerts[0]),
+    run: () => ask(task, currentAlert()),
   });
   const columns = () => columnCount(list.current);
   return [
@@ -87,7 +88,11 @@ function keys(list: { current: HTMLUListElement | null }): Shortcut[] {
     { key: "k", does: "the one before", run: move((at) => at - 1) },
     { key: "Home", does: "the first: the worst alert", run: move(() => 0) },
     { key: "End", does: "the last", run: move((_, count) => count - 1) },
-    { key: "a", does: "acknowledge their worst alert", run: answer("a", "acknowledge", "").run },
+    {
+      key: "a",
+      does: "acknowledge their worst alert that calls",
+      run: answer("a", "acknowledge", "").run,
+    },
     answer("p", "pause", "pause its signal"),
     answer("r", "reset", "reset it, once its condition has ended"),
     answer("s", "assign", "assign it"),
@@ -103,8 +108,13 @@ function currentRow(): Row | undefined {
   return all.find((it) => it.key === current.peek()) ?? all[0];
 }
 
+/** The one that the tile's button is about. */
+function currentAlert(): Alert | undefined {
+  return loudest(currentRow()?.alerts ?? []);
+}
+
 function openStory(): void {
-  const alertId = currentRow()?.alerts[0]?.alertId;
+  const alertId = currentAlert()?.alertId;
   if (alertId !== undefined) go(href.alert(alertId));
 }
 
