@@ -10,6 +10,7 @@ import { limitsGoOn } from "./state/lookups";
 import { takeNews } from "./state/news";
 import { agesGoOn } from "./state/ward";
 import { startShortcuts } from "./ui/shortcuts";
+import { startTabTitle } from "./ui/tab-title";
 import { startTheme } from "./ui/theme";
 
 import "./styles/theme.css";
@@ -22,6 +23,7 @@ import "./styles/actions.css";
 startTheme();
 followAddress();
 startShortcuts();
+startTabTitle();
 startFeed(takeNews);
 startClock(() => {
   judge();

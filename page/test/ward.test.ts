@@ -2,7 +2,15 @@ import { describe, expect, test } from "vitest";
 
 import type { Alert, PatientMonitoring } from "../src/gen/pulseward/v1/alert_pb";
 import { Ward } from "../src/model/alerts";
-import { isCalling, loudest, matches, rowName, rowsOf, tally } from "../src/model/ward";
+import {
+  isCalling,
+  loudest,
+  matches,
+  rowName,
+  rowsOf,
+  tally,
+  tallyCalling,
+} from "../src/model/ward";
 import * as made from "./made";
 
 const { HIGH, MEDIUM, LOW } = made.Priority;
@@ -118,6 +126,17 @@ describe("what of a ward is shown", () => {
     expect(names("south", "")).toEqual(["The service", "p-2"]);
     expect(names("", "SPO2")).toEqual(["p-1", "The service"]);
     expect(names("north", "p-2")).toEqual(["The service"]);
+  });
+
+  test("what calls is counted without what is quiet", () => {
+    const { ACKNOWLEDGED, LATCHED } = SignalState;
+    const alerts = [
+      made.alert("1", "a", HIGH, { signal: ACKNOWLEDGED }),
+      made.alert("2", "a", MEDIUM),
+      made.alert("3", "b", HIGH, { signal: LATCHED }),
+      made.alert("4", "", LOW),
+    ];
+    expect(tallyCalling(rows(alerts, []))).toEqual({ high: 1, medium: 1, low: 1 });
   });
 
   test("a tally counts patients and open alerts", () => {

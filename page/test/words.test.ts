@@ -6,7 +6,7 @@ import { readBearer } from "../src/api/session";
 import { ErrorInfoSchema } from "../src/gen/google/rpc/error_details_pb";
 import { href, parse } from "../src/router";
 import { moreWords, priorityMark, priorityWords, remarks } from "../src/words/alerts";
-import { alertSentence } from "../src/words/sentences";
+import { alertSentence, tabTitle } from "../src/words/sentences";
 import { exactSpanWords, millis, spanWords, timestamp } from "../src/words/times";
 import { quantityWords, unitWords, vitalKey, vitalOfKey } from "../src/words/vitals";
 import * as made from "./made";
@@ -111,6 +111,19 @@ test("behind the worst alert it is said how many others there are, and how many 
   expect([of(), of(ON)]).toEqual(["", ""]);
   expect(of(ON, LATCHED)).toBe("+1 more");
   expect(of(LATCHED, ON, LATCHED)).toBe("+2 more, 1 signal ON");
+});
+
+test("the tab says what is worst before it says the view", () => {
+  const [none, low] = [
+    { high: 0, medium: 0, low: 0 },
+    { high: 0, medium: 0, low: 3 },
+  ];
+  expect(tabTitle("Devices", true, none)).toBe("Devices – Pulseward");
+  expect(tabTitle("Devices", true, low)).toBe("Devices – Pulseward");
+  expect(tabTitle("Devices", true, { ...low, medium: 2 })).toBe("!! 2 Devices – Pulseward");
+  expect(tabTitle("Ward", true, { high: 1, medium: 2, low: 0 })).toBe("!!! 1 Ward – Pulseward");
+  expect(tabTitle("Ward", false, { high: 1, medium: 2, low: 0 })).toBe("NOT LIVE Ward – Pulseward");
+  expect(tabTitle("", true, none)).toBe("Pulseward");
 });
 
 test("a token's claims are read for labels, and nonsense is nobody", () => {

@@ -147,13 +147,17 @@ function compare(a: string, b: string): number {
   return a < b ? -1 : 1;
 }
 
-/** How many of a ward there are of what. */
-export interface Tally {
-  patients: number;
-  fullyMonitored: number;
+/** How many alerts there are of each priority. */
+export interface Counts {
   high: number;
   medium: number;
   low: number;
+}
+
+/** How many of a ward there are of what. */
+export interface Tally extends Counts {
+  patients: number;
+  fullyMonitored: number;
 }
 
 /** Counts rows and their open alerts. */
@@ -162,13 +166,24 @@ export function tally(rows: readonly Row[]): Tally {
   for (const row of rows) {
     if (row.patientId !== "") counted.patients += 1;
     if (row.monitoring?.state === MonitoringState.MONITORED) counted.fullyMonitored += 1;
-    for (const { priority } of row.alerts) {
-      if (priority === 3) counted.high += 1;
-      else if (priority === 2) counted.medium += 1;
-      else counted.low += 1;
-    }
+    for (const alert of row.alerts) count(counted, alert);
   }
   return counted;
+}
+
+/** Counts the alerts that call. */
+export function tallyCalling(rows: readonly Row[]): Counts {
+  const counted: Counts = { high: 0, medium: 0, low: 0 };
+  for (const row of rows) {
+    for (const alert of row.alerts) if (!isQuiet(alert)) count(counted, alert);
+  }
+  return counted;
+}
+
+function count(counted: Counts, { priority }: Alert): void {
+  if (priority === 3) counted.high += 1;
+  else if (priority === 2) counted.medium += 1;
+  else counted.low += 1;
 }
 
 /** What is looked for. */

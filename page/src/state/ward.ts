@@ -4,13 +4,13 @@
  * Each row has a cell of its own, so that a reading touches one tile and nothing else. The order of
  * rows is made anew when alerts or monitoring change, at most once per frame.
  */
-import { type Signal, signal } from "@preact/signals";
+import { computed, type Signal, signal } from "@preact/signals";
 
 import type { Alert, WatchAlertsResponse } from "../gen/pulseward/v1/alert_pb";
 import type { WatchVitalsResponse } from "../gen/pulseward/v1/vitals_pb";
 import { type Change, Ward } from "../model/alerts";
 import { Vitals } from "../model/vitals";
-import { keyOf, patientKey, type Row, rowsOf } from "../model/ward";
+import { keyOf, patientKey, type Row, rowsOf, tallyCalling } from "../model/ward";
 import { drawSoon, inNextFrame } from "./frames";
 
 /** One row's cell. */
@@ -42,6 +42,8 @@ export const ward = new Ward();
 export const vitals = new Vitals();
 /** Everybody, in the order to be read. */
 export const rows = signal<readonly Row[]>([]);
+/** How many alerts call, by priority, at all sites. */
+export const calling = computed(() => tallyCalling(rows.value));
 /** Sites of those who are watched, by id. */
 export const sites = signal<readonly string[]>([]);
 /** Whether a snapshot was ever complete: an empty ward before that says nothing. */

@@ -1,8 +1,11 @@
-/** The head of the page: where one can go, whether it is live, who is signed in. */
+/** The head of the page: where one can go, whether it is live, what calls, who is signed in. */
 import { access, signOut } from "../api/session";
+import { Priority } from "../gen/pulseward/v1/profile_pb";
 import { href, type Route, route } from "../router";
+import { calling, isKnown } from "../state/ward";
 import { LiveMark } from "./banner";
 import { Button } from "./button";
+import { PriorityMark } from "./priority-mark";
 import { nextTheme, theme } from "./theme";
 
 const PLACES: { name: string; address: string; views: Route["view"][] }[] = [
@@ -25,6 +28,7 @@ export function Head({ onHelp }: { onHelp: () => void }) {
         ))}
       </nav>
       <LiveMark />
+      {isKnown.value && <Calling />}
       <div class="head-tools">
         <Caller />
         <Button kind="quiet" onPress={nextTheme} label={`Colours: ${theme.value}. Change`}>
@@ -35,6 +39,28 @@ export function Head({ onHelp }: { onHelp: () => void }) {
         </Button>
       </div>
     </header>
+  );
+}
+
+/** What calls anywhere, in every view: whoever looks at devices sees a new alert, too. */
+function Calling() {
+  const { high, medium, low } = calling.value;
+  const all = [
+    [Priority.HIGH, high],
+    [Priority.MEDIUM, medium],
+    [Priority.LOW, low],
+  ] as const;
+  return (
+    <a class="calling is-live-content" href={href.ward()}>
+      <span class="calling-word">{high + medium + low === 0 ? "no signal" : "signals"}</span>
+      {all
+        .filter(([, count]) => count > 0)
+        .map(([priority, count]) => (
+          <span key={priority} class="calling-count">
+            <b>{count}</b> <PriorityMark priority={priority} />
+          </span>
+        ))}
+    </a>
   );
 }
 

@@ -5,9 +5,12 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 
+import { viewName } from "./tab-title";
+
 interface Props {
-  /** The heading. Also the tab's title unless `tabTitle` is given: no patient's id belongs there. */
+  /** The heading. */
   title: ComponentChildren;
+  /** As the browser's tab has it: no patient's id belongs there. */
   tabTitle: string;
   /** Beside the heading: filters, buttons. */
   tools?: ComponentChildren;
@@ -28,7 +31,7 @@ export function View({ title, tabTitle, tools, children, name, titleUnseen = fal
     isFirst = false;
   }, []);
   useEffect(() => {
-    document.title = `${tabTitle} – Pulseward`;
+    viewName.value = tabTitle;
   }, [tabTitle]);
   return (
     <div class={`view view-${name}`}>

@@ -1,8 +1,15 @@
 /** Alerts and rules in whole sentences. */
 import { type Alert, AlertKind, type DecidingReading } from "../gen/pulseward/v1/alert_pb";
-import { type Rule, Score, Side, TechnicalCondition } from "../gen/pulseward/v1/profile_pb";
+import {
+  Priority,
+  type Rule,
+  Score,
+  Side,
+  TechnicalCondition,
+} from "../gen/pulseward/v1/profile_pb";
 import { Acvpu, Vital } from "../gen/pulseward/v1/reading_pb";
-import { priorityName, whose } from "./alerts";
+import type { Counts } from "../model/ward";
+import { priorityMark, priorityName, whose } from "./alerts";
 import { exactSpanWords, spanMillis } from "./times";
 import { consciousnessWords, quantityWords, unitWords, vitalWords } from "./vitals";
 
@@ -32,6 +39,17 @@ export function alertSentence(alert: Alert): string {
   const limit = limitWords(alert);
   if (limit !== undefined) parts.push(limit);
   return `${capital(priorityName(alert.priority))} priority: ${parts.join(", ")}.`;
+}
+
+/** The title of the browser's tab: `NOT LIVE Ward`, `!!! 2 Devices`; by the worst that calls. */
+export function tabTitle(view: string, isLive: boolean, calling: Counts): string {
+  const { high, medium } = calling;
+  let first = "";
+  if (!isLive) first = "NOT LIVE";
+  else if (high > 0) first = `${priorityMark(Priority.HIGH)} ${high}`;
+  else if (medium > 0) first = `${priorityMark(Priority.MEDIUM)} ${medium}`;
+  const words = [first, view].filter((it) => it !== "").join(" ");
+  return [words, "Pulseward"].filter((it) => it !== "").join(" – ");
 }
 
 /** What a rule watches for, in a sentence. */

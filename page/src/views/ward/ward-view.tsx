@@ -32,7 +32,7 @@ export function WardView() {
   const at = all.some((it) => it.key === current.value) ? current.value : (all[0]?.key ?? "");
   useKeptFocus(list, all);
   return (
-    <View name="ward" title="Ward" tabTitle={tabTitle()} titleUnseen>
+    <View name="ward" title="Ward" tabTitle="Ward" titleUnseen>
       <div class="ward-line">
         <Tally all={tally(rows.value)} hidden={hidden.value} />
         <Tools />
@@ -45,12 +45,6 @@ export function WardView() {
       </ul>
     </View>
   );
-}
-
-/** The tab says how many alerts of high priority are open. */
-function tabTitle(): string {
-  const { high } = tally(rows.value);
-  return high === 0 ? "Ward" : `!!! ${high} Ward`;
 }
 
 function Nobody() {
