@@ -2,7 +2,10 @@
 import type { Alert } from "../../gen/pulseward/v1/alert_pb";
 import type { Priority } from "../../gen/pulseward/v1/profile_pb";
 import { Vital } from "../../gen/pulseward/v1/reading_pb";
+import type { StoredReading } from "../../gen/pulseward/v1/vitals_pb";
 import type { Track } from "../../model/vitals";
+import { millis } from "../../words/times";
+import { absentWords, isDoubted, valueWords } from "../../words/vitals";
 
 /** One figure of a tile: a vital, or a pair of pressures. */
 export interface Figure {
@@ -47,6 +50,38 @@ export function figures(tracks: readonly [Vital, Track][], alerts: readonly Aler
     if (pair !== undefined) of.delete(pair);
   }
   return withoutTwins(all);
+}
+
+/** What a figure says of its newest measurement. */
+export interface Saying {
+  /** `128/74?` */
+  value: string;
+  /** Why something of it has no value; undefined if nothing lacks. */
+  why: string | undefined;
+}
+
+/** A pair says both of one measurement; what was measured at another time is none of it. */
+export function sayingOf({ track, second }: Figure): Saying {
+  const first = track.newest;
+  const beside = isSameMeasurement(first, second?.newest) ? second?.newest : undefined;
+  const readings = [first, beside].filter((it) => it !== undefined);
+  const words = (it: StoredReading | undefined) => (it === undefined ? "--" : valueWords(it));
+  const value = second === undefined ? words(first) : `${words(first)}/${words(beside)}`;
+  return {
+    value: `${value}${readings.some(isDoubted) ? "?" : ""}`,
+    why: readings.map(absentWords).find((it) => it !== undefined),
+  };
+}
+
+/** The number of a measurement is 0 where it is not told, as when a stream begins. */
+function isSameMeasurement(a: StoredReading | undefined, b: StoredReading | undefined): boolean {
+  return (
+    a !== undefined &&
+    b !== undefined &&
+    millis(a.measuredAt) === millis(b.measuredAt) &&
+    a.deviceId === b.deviceId &&
+    (a.measurementId === b.measurementId || a.measurementId === 0 || b.measurementId === 0)
+  );
 }
 
 /** The most urgent ones where there is room for a few only, still in their order. */

@@ -7,15 +7,8 @@ import { PriorityMark } from "../../ui/priority-mark";
 import { Trend } from "../../ui/trend";
 import { priorityName } from "../../words/alerts";
 import { spanWords } from "../../words/times";
-import {
-  absentWords,
-  isDoubted,
-  quantityWords,
-  unitWords,
-  valueWords,
-  vitalWords,
-} from "../../words/vitals";
-import type { Figure as FigureOf } from "./cells";
+import { quantityWords, unitWords, vitalWords } from "../../words/vitals";
+import { type Figure as FigureOf, sayingOf } from "./cells";
 
 /** Longer values are as small as these. */
 const LENGTH_MAX = 8;
@@ -32,9 +25,8 @@ export function Figure({ of, bounds }: Props) {
   const words = vitalWords(vital);
   const age = now.peek() - track.measuredAt;
   const isStale = age > FRESH_MAX_MS;
-  const plain = `${shownValue(of)}${isDoubted(reading) ? "?" : ""}`;
+  const { value: plain, why } = sayingOf(of);
   const value = isStale ? `(${plain})` : plain;
-  const why = absentWords(reading);
   const look = alert === undefined ? "" : ` has-alert alert-${priorityName(alert.priority)}`;
   const name = second === undefined ? words.name : "Blood pressure";
   return (
@@ -59,12 +51,6 @@ export function Figure({ of, bounds }: Props) {
       </div>
     </div>
   );
-}
-
-function shownValue({ track, second }: FigureOf): string {
-  const first = track.newest === undefined ? "--" : valueWords(track.newest);
-  if (second === undefined) return first;
-  return `${first}/${second.newest === undefined ? "--" : valueWords(second.newest)}`;
 }
 
 /** The first limit of each side, high above low, as on a monitor. */
