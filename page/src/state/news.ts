@@ -1,20 +1,26 @@
 /**
- * What follows from what happens to alerts: limits are looked at again, and new alerts and those that
- * have become worse are said aloud.
+ * What follows from what happens to alerts: limits are looked at again, and what calls, calls again or
+ * has become worse is said aloud.
  *
  * High priority at once, the rest in a pause. What was missed while the stream was cut is summed up,
  * not read out one by one. A patient whom the site filter hides is not announced; the ward says how
  * many it hides.
  */
-import { AlertCause, AlertPhase } from "../gen/pulseward/v1/alert_pb";
-import { Priority } from "../gen/pulseward/v1/profile_pb";
+import { AlertCause } from "../gen/pulseward/v1/alert_pb";
 import type { Change } from "../model/alerts";
+import { newsOf } from "../model/news";
 import { rowsOf, tally } from "../model/ward";
 import { announce } from "../ui/announcer";
 import { alertSentence } from "../words/sentences";
 import { filter } from "./filter";
 import { limitsChanged } from "./lookups";
 import { ward } from "./ward";
+
+/** What comes together is told together. */
+const GATHERED_MS = 2000;
+
+/** Alerts of the past that were not told of yet. */
+let past = 0;
 
 /** Takes what happened. */
 export function takeNews(change: Change, isPresent: boolean): void {
@@ -37,12 +43,20 @@ function tell(change: Change, isPresent: boolean): void {
   const { event, alert } = change;
   const chosen = filter.peek().siteId;
   if (chosen !== "" && alert.siteId !== "" && alert.siteId !== chosen) return;
-  const isHigh = alert.priority === Priority.HIGH;
-  if (event.phase === AlertPhase.START) {
-    announce(`New alert. ${alertSentence(alert)}`, isHigh ? "assertive" : "polite");
-  } else if (event.phase === AlertPhase.ESCALATE) {
-    announce(`Alert has become worse. ${alertSentence(alert)}`, isHigh ? "assertive" : "polite");
-  }
+  const news = newsOf(event);
+  if (news?.kind === "past") tellOfPast();
+  if (news?.kind !== "calls") return;
+  announce(`${news.lead} ${alertSentence(alert)}`, news.isHigh ? "assertive" : "polite");
+}
+
+/** They come with a batch of late readings: one sentence for all of them. */
+function tellOfPast(): void {
+  past += 1;
+  if (past > 1) return;
+  setTimeout(() => {
+    announce(`${past === 1 ? "1 alert" : `${past} alerts`} of the past, by late readings.`);
+    past = 0;
+  }, GATHERED_MS);
 }
 
 function summary(): string {
