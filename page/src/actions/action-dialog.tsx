@@ -67,6 +67,10 @@ function ActionDialog({ first }: { first: Intent }) {
     <Dialog title={words.title} onClose={close}>
       <form class="action" onSubmit={send}>
         {outcome !== undefined && <Answer outcome={outcome} done={words.done} />}
+        {/* Not the comparison itself: its ages go on, and each would be said aloud. */}
+        {changed !== undefined && !isRefused && (
+          <p role="alert">It has changed since you saw it.</p>
+        )}
         {isStopped ? (
           <Comparison seen={intent.seen} current={current} />
         ) : (
@@ -129,7 +133,7 @@ function Answer({ outcome, done }: { outcome: Outcome; done: string }) {
 /** What was seen, and what it is. */
 function Comparison({ seen, current }: { seen: Alert; current: Alert | undefined }) {
   return (
-    <div class="comparison" role="alert">
+    <div class="comparison">
       <h3>You saw</h3>
       <AlertFacts alert={seen} />
       <h3>It is</h3>

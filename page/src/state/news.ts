@@ -8,17 +8,19 @@
  */
 import { AlertCause } from "../gen/pulseward/v1/alert_pb";
 import type { Change } from "../model/alerts";
+import { Flood, TOGETHER_MS } from "../model/flood";
 import { newsOf } from "../model/news";
 import { rowsOf, tally } from "../model/ward";
 import { announce } from "../ui/announcer";
 import { alertSentence } from "../words/sentences";
+import { steady } from "./clock";
 import { filter } from "./filter";
 import { limitsChanged } from "./lookups";
 import { ward } from "./ward";
 
-/** What comes together is told together. */
-const GATHERED_MS = 2000;
-
+const flood = new Flood();
+/** Whether what the flood has counted will be told. */
+let isRestDue = false;
 /** Alerts of the past that were not told of yet. */
 let past = 0;
 
@@ -46,7 +48,19 @@ function tell(change: Change, isPresent: boolean): void {
   const news = newsOf(event);
   if (news?.kind === "past") tellOfPast();
   if (news?.kind !== "calls") return;
-  announce(`${news.lead} ${alertSentence(alert)}`, news.isHigh ? "assertive" : "polite");
+  if (flood.admits(news.isHigh, steady())) {
+    announce(`${news.lead} ${alertSentence(alert)}`, news.isHigh ? "assertive" : "polite");
+  } else if (!isRestDue) {
+    isRestDue = true;
+    setTimeout(tellRest, TOGETHER_MS);
+  }
+}
+
+function tellRest(): void {
+  isRestDue = false;
+  const { all, high } = flood.rest(steady());
+  const words = all === 1 ? "1 more alert" : `${all} more alerts`;
+  announce(`${words}; ${high} high.`, high > 0 ? "assertive" : "polite");
 }
 
 /** They come with a batch of late readings: one sentence for all of them. */
@@ -56,7 +70,7 @@ function tellOfPast(): void {
   setTimeout(() => {
     announce(`${past === 1 ? "1 alert" : `${past} alerts`} of the past, by late readings.`);
     past = 0;
-  }, GATHERED_MS);
+  }, TOGETHER_MS);
 }
 
 function summary(): string {

@@ -14,7 +14,7 @@ interface Said {
 }
 
 const KEPT_MS = 10_000;
-/** In a storm of alerts, the newest count: nobody listens to a queue of hundreds. */
+/** The newest count: nobody listens to a queue of hundreds. */
 const KEPT_MAX = 6;
 
 const said = { polite: signal<Said[]>([]), assertive: signal<Said[]>([]) };
