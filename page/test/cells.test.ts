@@ -55,3 +55,22 @@ describe("a blood pressure", () => {
     expect(lacking[0]?.why).not.toBeUndefined();
   });
 });
+
+describe("an alert about the heart rate", () => {
+  const alert = made.alert("1", "p-1", made.Priority.HIGH, {
+    ruleId: "heart-rate-high",
+    vital: Vital.HEART_RATE,
+  });
+  const pulse = reading(Vital.PULSE_RATE, 9, 150);
+  const marked = (readings: StoredReading[], pulseRules: string[]) =>
+    figures(tracks(...readings), [alert], new Set(pulseRules))
+      .filter((it) => it.alert !== undefined)
+      .map((it) => it.vital);
+
+  test("stands at the pulse rate where its rule covers that and there is no heart rate", () => {
+    expect(marked([pulse], [alert.ruleId])).toEqual([Vital.PULSE_RATE]);
+    expect(marked([pulse], ["another"])).toEqual([]);
+    const both = [pulse, reading(Vital.HEART_RATE, 9, 150)];
+    expect(marked(both, [alert.ruleId])).toEqual([Vital.HEART_RATE]);
+  });
+});

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 
 import { EffectiveProfileSchema, Priority, Side } from "../src/gen/pulseward/v1/profile_pb";
 import { Vital } from "../src/gen/pulseward/v1/reading_pb";
-import { boundsOf } from "../src/model/limits";
+import { boundsOf, pulseRulesOf } from "../src/model/limits";
 
 const { HIGH, LOW } = Priority;
 
@@ -28,6 +28,10 @@ test("the limit that is reached first stands first, for each vital that a rule c
   };
   expect(bounds.get(Vital.HEART_RATE)).toEqual(expected);
   expect(bounds.get(Vital.PULSE_RATE)).toEqual(expected);
+});
+
+test("rules that cover the pulse rate are known by their ids", () => {
+  expect(pulseRulesOf(profile())).toEqual(new Set(["heart-rate-high"]));
 });
 
 test("a limit of a rule that cannot fire is not shown as one that watches", () => {

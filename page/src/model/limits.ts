@@ -38,6 +38,14 @@ export function boundsOf(profile: EffectiveProfile): Map<Vital, Bounds> {
   return all;
 }
 
+/** The rules whose alerts about the heart rate may come from the pulse rate. */
+export function pulseRulesOf(profile: EffectiveProfile): Set<string> {
+  const covering = profile.rules.filter(
+    ({ rule }) => rule?.kind.case === "limit" && vitalsOf(rule.kind.value).length > 1,
+  );
+  return new Set(covering.map(({ rule }) => rule?.ruleId ?? ""));
+}
+
 function addRule(all: Map<Vital, Bounds>, { rule }: EffectiveRule): void {
   if (rule?.kind.case !== "limit") return;
   const limit = rule.kind.value;

@@ -10,7 +10,7 @@ import { type Signal, signal } from "@preact/signals";
 import { profiles, vitals as vitalsClient } from "../api/clients";
 import type { EffectiveProfile } from "../gen/pulseward/v1/profile_pb";
 import type { Vital } from "../gen/pulseward/v1/reading_pb";
-import { type Bounds, boundsOf } from "../model/limits";
+import { type Bounds, boundsOf, pulseRulesOf } from "../model/limits";
 import { TREND_MS } from "../model/vitals";
 import { patientKey } from "../model/ward";
 import { millis, timestamp } from "../words/times";
@@ -29,6 +29,7 @@ const TIMEOUT_MS = 10_000;
 export interface Limits {
   profile: EffectiveProfile;
   bounds: Map<Vital, Bounds>;
+  pulseRules: ReadonlySet<string>;
 }
 
 interface Known {
@@ -92,7 +93,7 @@ function askLimits(patientId: string, it: Known): void {
     it.dueAt = steady() + LIMITS_AGAIN_MS;
     const profile = await profiles().getEffectiveProfile({ patientId }, { timeoutMs: TIMEOUT_MS });
     it.dueAt = steady() + LIMITS_KEPT_MS;
-    it.limits.value = { profile, bounds: boundsOf(profile) };
+    it.limits.value = { profile, bounds: boundsOf(profile), pulseRules: pulseRulesOf(profile) };
     cellOf(patientKey(patientId)).changed();
   });
 }

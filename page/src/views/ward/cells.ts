@@ -35,16 +35,29 @@ const ORDER = [
   Vital.STEPS,
 ];
 
-/** All figures of a patient, by their open alerts (the worst first). */
-export function figures(tracks: readonly [Vital, Track][], alerts: readonly Alert[]): Figure[] {
+/**
+ * All figures of a patient, by their open alerts (the worst first). Alerts of `pulseRules` about the
+ * heart rate come from the pulse rate where nothing else is measured.
+ */
+export function figures(
+  tracks: readonly [Vital, Track][],
+  alerts: readonly Alert[],
+  pulseRules: ReadonlySet<string> = new Set(),
+): Figure[] {
   const of = new Map(tracks.filter(([, track]) => track.newest !== undefined));
+  const hasHeartRate = of.has(Vital.HEART_RATE);
+  const isOfPulse = ({ vital, ruleId }: Alert) =>
+    vital === Vital.HEART_RATE && !hasHeartRate && pulseRules.has(ruleId);
   const all: Figure[] = [];
   for (const vital of [...ORDER, ...of.keys()]) {
     const track = of.get(vital);
     if (track === undefined) continue;
     const pair = vital === Vital.SYSTOLIC_PRESSURE ? Vital.DIASTOLIC_PRESSURE : undefined;
     const second = pair === undefined ? undefined : of.get(pair);
-    const alert = alerts.find((it) => it.vital === vital || it.vital === pair);
+    const alert = alerts.find(
+      (it) =>
+        it.vital === vital || it.vital === pair || (vital === Vital.PULSE_RATE && isOfPulse(it)),
+    );
     all.push({ vital, track, second, alert });
     of.delete(vital);
     if (pair !== undefined) of.delete(pair);

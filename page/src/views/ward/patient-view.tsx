@@ -107,15 +107,15 @@ function Vitals({ row }: { row: Row }) {
     cell.sighted(true);
     return () => cell.sighted(false);
   }, [cell]);
-  const bounds = limitsOf(row.patientId).value?.bounds;
-  const all = figures(vitals.tracks(row.patientId), row.alerts);
+  const limits = limitsOf(row.patientId).value;
+  const all = figures(vitals.tracks(row.patientId), row.alerts, limits?.pulseRules);
   if (all.length === 0) return <p>Nothing measured yet.</p>;
   return (
     <ul class="patient-figures">
       {all.map((it) => (
         <li key={it.vital}>
           <a href={href.history(row.patientId, { channel: vitalKey(it.vital) })}>
-            <Figure of={it} bounds={bounds?.get(it.vital)} />
+            <Figure of={it} bounds={limits?.bounds.get(it.vital)} />
           </a>
         </li>
       ))}

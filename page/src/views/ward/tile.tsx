@@ -179,14 +179,14 @@ function AnswerButton({ alert, isCurrent }: { alert: Alert; isCurrent: boolean }
 function TileVitals({ row }: { row: Row }) {
   // To be drawn anew when a reading came or a second has passed.
   void cellOf(row.key).turn.value;
-  const bounds = limitsOf(row.patientId).value?.bounds;
-  const all = figures(vitals.tracks(row.patientId), row.alerts);
+  const limits = limitsOf(row.patientId).value;
+  const all = figures(vitals.tracks(row.patientId), row.alerts, limits?.pulseRules);
   const shown = mostUrgent(all, FIGURES_MAX);
   if (all.length === 0) return <p class="tile-nothing">nothing measured yet</p>;
   return (
     <div class={`figures figures-${shown.length}`}>
       {shown.map((it: FigureOf) => (
-        <Figure key={it.vital} of={it} bounds={bounds?.get(it.vital)} />
+        <Figure key={it.vital} of={it} bounds={limits?.bounds.get(it.vital)} />
       ))}
       {all.length > shown.length && <p class="figures-more">+{all.length - shown.length} more</p>}
     </div>
