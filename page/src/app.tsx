@@ -2,6 +2,7 @@
 import { useState } from "preact/hooks";
 
 import { Asking } from "./actions/action-dialog";
+import { LateAnswers } from "./actions/late";
 import { access } from "./api/session";
 import { go, href, type Route, route } from "./router";
 import { Announcer } from "./ui/announcer";
@@ -32,6 +33,7 @@ export function App() {
     <>
       <Head onHelp={() => setHelpOpen(true)} />
       <Banner />
+      <LateAnswers />
       <main id="main">
         <Content />
       </main>

@@ -17,6 +17,7 @@ import { priorityWords, whose } from "../words/alerts";
 import { ActionFields, emptyIntent } from "./action-fields";
 import { AlertFacts } from "./alert-facts";
 import { asking, TASKS, whyNot } from "./asking";
+import { tellLate } from "./late";
 import { complaint, type Intent, newRequestId, type Outcome, perform, type Task } from "./perform";
 
 /** The dialog that is asked for, if one is. */
@@ -24,16 +25,26 @@ export function Asking() {
   const now = asking.value;
   if (now === undefined) return null;
   const key = `${now.task} ${now.seen.alertId}`;
-  return <ActionDialog key={key} first={emptyIntent(now.task, now.seen)} />;
+  // Closes this one; never another that was opened meanwhile.
+  const close = () => {
+    if (asking.peek() === now) asking.value = undefined;
+  };
+  return <ActionDialog key={key} first={emptyIntent(now.task, now.seen)} close={close} />;
 }
 
-function ActionDialog({ first }: { first: Intent }) {
+interface Props {
+  first: Intent;
+  close: () => void;
+}
+
+function ActionDialog({ first, close }: Props) {
   const [intent, setIntent] = useState(first);
   const [outcome, setOutcome] = useState<Outcome>();
   const [isSending, setSending] = useState(false);
   const [wrong, setWrong] = useState<string>();
   const current = useCurrent(intent.seen, outcome);
   const requestId = useRequestId(intent);
+  const ended = useEnded();
   const words = TASKS[intent.task];
   // A note takes nothing from anybody: whatever the alert has become, it may be added.
   const isOther = !isSending && intent.task !== "note" && isOtherThanSeen(intent.seen, current);
@@ -45,7 +56,11 @@ function ActionDialog({ first }: { first: Intent }) {
     setWrong(said);
     if (said !== undefined || isSending || changed !== undefined) return;
     setSending(true);
-    const answer = await perform(intent, requestId);
+    const answer = await perform(intent, requestId, ended);
+    if (ended.aborted) {
+      tellLate(intent, answer);
+      return;
+    }
     setSending(false);
     setOutcome(answer);
     if (answer.kind !== "done") return;
@@ -99,7 +114,7 @@ function ActionDialog({ first }: { first: Intent }) {
             </Button>
           )}
           <Button key="close" onPress={close}>
-            {isRefused ? "Close" : "Cancel"}
+            {closeWords(isRefused, isSending)}
           </Button>
         </div>
       </form>
@@ -107,8 +122,10 @@ function ActionDialog({ first }: { first: Intent }) {
   );
 }
 
-function close(): void {
-  asking.value = undefined;
+/** What is on its way cannot be called back. */
+function closeWords(isRefused: boolean, isSending: boolean): string {
+  if (isSending) return "Close (it may be done)";
+  return isRefused ? "Close" : "Cancel";
 }
 
 function sendWords(outcome: Outcome | undefined, title: string): string {
@@ -194,6 +211,13 @@ function useCurrent(seen: Alert, outcome: Outcome | undefined): Alert | undefine
   const streamed = openAlert(seen.alertId);
   if (told !== undefined && (streamed === undefined || streamed.etag === seen.etag)) return told;
   return streamed;
+}
+
+/** Ends with the dialog. */
+function useEnded(): AbortSignal {
+  const [ending] = useState(() => new AbortController());
+  useEffect(() => () => ending.abort(), [ending]);
+  return ending.signal;
 }
 
 /** The same id for the same request, another one for another. */

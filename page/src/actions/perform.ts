@@ -44,8 +44,15 @@ export const ASSIGNEE_BYTES_MAX = 200;
 const TIMEOUT_MS = 5000;
 const PAUSES_MS = [300, 900, 2000];
 
-/** Sends it, and asks again under the same id while no answer comes. */
-export async function perform(intent: Intent, requestId: string): Promise<Outcome> {
+/**
+ * Sends it, and asks again under the same id while no answer comes and it has not `ended`. What is on
+ * its way then is waited for: it may be done.
+ */
+export async function perform(
+  intent: Intent,
+  requestId: string,
+  ended: AbortSignal,
+): Promise<Outcome> {
   for (let attempt = 0; ; attempt += 1) {
     try {
       await send(intent, requestId);
@@ -53,10 +60,18 @@ export async function perform(intent: Intent, requestId: string): Promise<Outcom
     } catch (failure) {
       const pause = PAUSES_MS[attempt];
       if (!isWorthRepeating(failure)) return refusal(failure);
-      if (pause === undefined) return { kind: "unknown", words: words(failure) };
-      await new Promise((resolve) => setTimeout(resolve, retryAfter(failure) ?? pause));
+      if (pause !== undefined) await rest(retryAfter(failure) ?? pause, ended);
+      if (pause === undefined || ended.aborted) return { kind: "unknown", words: words(failure) };
     }
   }
+}
+
+function rest(milliseconds: number, ended: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (ended.aborted) resolve();
+    setTimeout(resolve, milliseconds);
+    ended.addEventListener("abort", () => resolve(), { once: true });
+  });
 }
 
 /** An id that nobody else has; also where the page is not served over TLS. */
