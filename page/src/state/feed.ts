@@ -3,7 +3,7 @@
  * behind the cursor, and vitals, which have nothing to resume.
  */
 
-import { Code, type ConnectError } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { computed, effect } from "@preact/signals";
 
 import { alerts as alertClient, vitals as vitalsClient } from "../api/clients";
@@ -13,7 +13,7 @@ import { follow } from "../api/stream";
 import type { WatchAlertsResponse } from "../gen/pulseward/v1/alert_pb";
 import type { WatchVitalsResponse } from "../gen/pulseward/v1/vitals_pb";
 import type { Change } from "../model/alerts";
-import { type Beat, Liveness, type Verdict } from "../model/live";
+import { type Beat, Liveness, OLD, type Verdict } from "../model/live";
 import { route } from "../router";
 import { millis, spanMillis } from "../words/times";
 import { followServiceClock, steady, timeAt } from "./clock";
@@ -69,6 +69,7 @@ async function followAlerts(listener: Listener, ended: AbortSignal): Promise<voi
     {
       open: (signal) => {
         ward.begins();
+        alertsLive.asks(steady());
         return alertClient().watchAlerts({ resumeAfter: ward.cursor }, { signal });
       },
       opened: () => alertsLive.opened(),
@@ -76,13 +77,14 @@ async function followAlerts(listener: Listener, ended: AbortSignal): Promise<voi
         const change = takeAlerts(message);
         if (change.kind === "live") {
           isPresent = true;
-          alertsLive.present(steady());
+          alertsLive.present();
         }
         if (message.message.case === "heartbeat") {
           alertsLive.heartbeat(beatOf(message.message.value), steady());
         }
         listener(change, isPresent);
         judge();
+        refuseOld(alertsLive);
       },
       cut: (failure) => {
         isPresent = false;
@@ -129,7 +131,10 @@ async function vitalsOf(request: string, ended: AbortSignal): Promise<void> {
   const whole = { ...asked, perSecondMax: PER_SECOND_MAX };
   await follow<WatchVitalsResponse>(
     {
-      open: (signal) => vitalsClient().watchVitals(whole, { signal }),
+      open: (signal) => {
+        vitalsLive.asks(steady());
+        return vitalsClient().watchVitals(whole, { signal });
+      },
       opened: () => undefined,
       take: (message) => {
         takeVitals(message);
@@ -146,9 +151,15 @@ async function vitalsOf(request: string, ended: AbortSignal): Promise<void> {
 }
 
 function takeVitalsSign({ message }: WatchVitalsResponse): void {
-  if (message.case === "begun") vitalsLive.present(steady());
+  if (message.case === "begun") vitalsLive.begun(steady());
   if (message.case === "heartbeat") vitalsLive.heartbeat(beatOf(message.value), steady());
   if (message.case === "begun" || message.case === "heartbeat") judge();
+  refuseOld(vitalsLive);
+}
+
+/** Cuts a stream that is held back on its way: a new one tells what is now. */
+function refuseOld(liveness: Liveness): void {
+  if (liveness.isOld) throw new ConnectError(OLD, Code.Aborted);
 }
 
 interface WireBeat {
