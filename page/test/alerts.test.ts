@@ -70,7 +70,24 @@ describe("a ward of alerts", () => {
     expect(open(ward)).toEqual([["a", LOW]]);
     ward.take(made.snapshot(0, [], []));
     ward.take(made.heartbeat("9"));
-    expect([open(ward), ward.cursor]).toEqual([[], ""]);
+    expect([open(ward), ward.cursor]).toEqual([[["a", LOW]], ""]);
+    ward.take(made.live("9"));
+    expect([open(ward), ward.cursor]).toEqual([[], "9"]);
+  });
+
+  test("a snapshot that is cut leaves what was held, and nothing of it is in the next one", () => {
+    const ward = wardOf(begun, made.live("1"));
+    ward.forgetCursor();
+    ward.begins();
+    ward.take(made.snapshot(0, [made.alert("b", "p-2", HIGH)], [made.patient("p-2")]));
+    expect(open(ward)).toEqual([["a", LOW]]);
+    ward.begins();
+    expect([open(ward), [...ward.patients.keys()]]).toEqual([[["a", LOW]], ["p-1"]]);
+    ward.take(made.snapshot(0, [made.alert("c", "p-3", LOW)], []));
+    ward.take(made.left("3", "p-3"));
+    ward.take(made.snapshot(1, [made.alert("d", "p-4", LOW)], []));
+    ward.take(made.live("4"));
+    expect(open(ward)).toEqual([["d", LOW]]);
   });
 
   test("whoever leaves takes their alerts along", () => {

@@ -19,6 +19,7 @@ const { MonitoringState, SignalState } = made;
 function rows(alerts: Alert[], patients: PatientMonitoring[]) {
   const ward = new Ward();
   ward.take(made.snapshot(0, alerts, patients));
+  ward.take(made.live("1"));
   return rowsOf(ward);
 }
 

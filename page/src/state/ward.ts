@@ -87,7 +87,6 @@ export function takeAlerts(message: WatchAlertsResponse): Change {
       cells.delete(patientKey(change.patientId));
       reorder();
       break;
-    case "snapshot":
     case "monitoring":
       reorder();
       break;
