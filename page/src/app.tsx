@@ -1,9 +1,10 @@
 /** The page: its head, the line that says whether it is live, and the view that was asked for. */
+import { Fragment } from "preact";
 import { useState } from "preact/hooks";
 
 import { Asking } from "./actions/action-dialog";
 import { LateAnswers } from "./actions/late";
-import { access } from "./api/session";
+import { access, otherCallers } from "./api/session";
 import { go, href, type Route, route } from "./router";
 import { Announcer } from "./ui/announcer";
 import { Banner } from "./ui/banner";
@@ -61,7 +62,10 @@ function Content() {
   return (
     <>
       {now.kind === "login" && <LoginView isOverContent />}
-      <CurrentView at={route.value} />
+      {/* Nothing of what was shown is there for another caller. */}
+      <Fragment key={otherCallers.value}>
+        <CurrentView at={route.value} />
+      </Fragment>
     </>
   );
 }

@@ -1,14 +1,17 @@
 /** Begins: colours, address, keys, clock, access; then the page. */
+import { effect } from "@preact/signals";
 import { render } from "preact";
 
+import { forgetActions } from "./actions/late";
 import { findAccess } from "./api/probe";
+import { otherCallers } from "./api/session";
 import { App } from "./app";
 import { followAddress } from "./router";
 import { startClock } from "./state/clock";
 import { judge, startFeed } from "./state/feed";
-import { limitsGoOn } from "./state/lookups";
+import { forgetLimits, limitsGoOn } from "./state/lookups";
 import { takeNews } from "./state/news";
-import { agesGoOn } from "./state/ward";
+import { agesGoOn, forgetWard } from "./state/ward";
 import { startShortcuts } from "./ui/shortcuts";
 import { startTabTitle } from "./ui/tab-title";
 import { startTheme } from "./ui/theme";
@@ -31,6 +34,16 @@ startClock(() => {
   limitsGoOn();
 });
 void findAccess();
+effect(() => {
+  if (otherCallers.value > 0) forgetAll();
+});
+
+/** Somebody else has signed in: nothing of what was shown is theirs. */
+function forgetAll(): void {
+  forgetWard();
+  forgetLimits();
+  forgetActions();
+}
 
 const page = document.getElementById("page");
 if (page !== null) render(<App />, page);

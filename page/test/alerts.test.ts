@@ -101,6 +101,12 @@ describe("a ward of alerts", () => {
     expect(change.kind === "alert" && change.before?.priority).toBe(LOW);
   });
 
+  test("what was held is forgotten where somebody else looks", () => {
+    const ward = wardOf(begun, made.live("1"));
+    ward.forget();
+    expect([ward.open.size, ward.patients.size, ward.cursor]).toEqual([0, 0, ""]);
+  });
+
   test("messages of a kind unknown to the page are ignored", () => {
     const ward = wardOf(begun, made.live("1"));
     const unknown = { message: { case: undefined } } as WatchAlertsResponse;

@@ -9,7 +9,7 @@ import { href } from "../router";
 import { announce } from "../ui/announcer";
 import { Button } from "../ui/button";
 import { whose } from "../words/alerts";
-import { TASKS } from "./asking";
+import { asking, TASKS } from "./asking";
 import type { Intent, Outcome } from "./perform";
 
 interface Late {
@@ -26,6 +26,12 @@ export function tellLate({ task, seen }: Intent, outcome: Outcome): void {
   const words = lateWords({ task, seen }, outcome);
   announce(words, "assertive");
   late.value = [...late.peek(), { seen, words, isDone: outcome.kind === "done" }];
+}
+
+/** Somebody else looks: what was asked for before them is not theirs to see. */
+export function forgetActions(): void {
+  asking.value = undefined;
+  late.value = [];
 }
 
 /** In one line: to which alert of whom, and what became of it. */

@@ -32,6 +32,13 @@ export function isWorthRepeating(failure: unknown): boolean {
   );
 }
 
+/** Whether what was told before is not to be shown any longer: it is gone, or not for this caller. */
+export function isGone(failure: unknown): boolean {
+  if (failure === undefined) return false;
+  const { code } = ConnectError.from(failure);
+  return code === Code.NotFound || code === Code.PermissionDenied;
+}
+
 /** One or two sentences. */
 export function words(failure: unknown): string {
   const error = ConnectError.from(failure);
@@ -71,6 +78,7 @@ const REASONS: Record<string, string> = {
 };
 
 const CODES: Partial<Record<Code, string>> = {
+  [Code.Canceled]: "This page has ended the call.",
   [Code.Unavailable]: "The service cannot be reached.",
   [Code.DeadlineExceeded]: "The service has not answered in time.",
   [Code.NotFound]: "There is no such thing, or it is not at one of your sites.",

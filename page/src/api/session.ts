@@ -29,6 +29,10 @@ export interface Bearer {
 /** How the service is reached now. */
 export const access = signal<Access>({ kind: "checking" });
 
+/** Changes when somebody else signs in: what was shown before is not theirs to see. */
+export const otherCallers = signal(0);
+let lastCaller: string | undefined;
+
 /** Why this caller may not change anything, once the service has said so. */
 const refusedRole = signal<string | undefined>(undefined);
 
@@ -58,6 +62,9 @@ export function signIn(text: string, keep: boolean): void {
   if (keep) storage()?.setItem(STORED, clean);
   else storage()?.removeItem(STORED);
   refusedRole.value = undefined;
+  const caller = callerOf(clean);
+  if (lastCaller !== undefined && lastCaller !== caller) otherCallers.value += 1;
+  lastCaller = caller;
   access.value = { kind: "token", token: clean, bearer: readBearer(clean) };
 }
 
@@ -87,13 +94,27 @@ export function keptToken(): string | undefined {
 
 /** Reads the claims of a JSON Web Token; believes nothing of it. */
 export function readBearer(text: string): Bearer {
+  return bearerOf(claimsOf(text) ?? {});
+}
+
+/** Tells callers apart: by all that a token claims but when it was made and how long it is good. */
+export function callerOf(text: string): string {
+  const claims = claimsOf(text);
+  if (claims?.sub === undefined) return text;
+  const lasting = Object.entries(claims).filter(([name]) => !OF_THE_TOKEN.has(name));
+  return JSON.stringify(lasting.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+const OF_THE_TOKEN = new Set(["exp", "iat", "nbf", "jti", "auth_time"]);
+
+function claimsOf(text: string): Claims | undefined {
   const claims = text.split(".")[1];
-  if (claims === undefined) return {};
+  if (claims === undefined) return undefined;
   try {
     const json: unknown = JSON.parse(decodeBase64Url(claims));
-    return typeof json === "object" && json !== null ? bearerOf(json as Claims) : {};
+    return typeof json === "object" && json !== null ? (json as Claims) : undefined;
   } catch {
-    return {};
+    return undefined;
   }
 }
 

@@ -70,6 +70,14 @@ export class Ward {
     this.isWhole = this.cursor !== "";
   }
 
+  /** Somebody else looks: nothing of what was held is theirs. */
+  forget(): void {
+    this.content = new Content();
+    this.coming = undefined;
+    this.cursor = "";
+    this.isWhole = false;
+  }
+
   /** The cursor is good no longer. What is held stands until a snapshot replaces it. */
   forgetCursor(): void {
     this.cursor = "";

@@ -8,7 +8,7 @@ import { computed, effect } from "@preact/signals";
 
 import { alerts as alertClient, vitals as vitalsClient } from "../api/clients";
 import { reasonOf, words } from "../api/errors";
-import { access } from "../api/session";
+import { access, otherCallers } from "../api/session";
 import { follow } from "../api/stream";
 import type { WatchAlertsResponse } from "../gen/pulseward/v1/alert_pb";
 import type { WatchVitalsResponse } from "../gen/pulseward/v1/vitals_pb";
@@ -70,7 +70,10 @@ async function followAlerts(listener: Listener, ended: AbortSignal): Promise<voi
       open: (signal) => {
         ward.begins();
         alertsLive.asks(steady());
-        return alertClient().watchAlerts({ resumeAfter: ward.cursor }, { signal });
+        return alertClient().watchAlerts(
+          { resumeAfter: ward.cursor },
+          { signal: untilOtherCaller(signal) },
+        );
       },
       opened: () => alertsLive.opened(),
       take: (message) => {
@@ -98,6 +101,20 @@ async function followAlerts(listener: Listener, ended: AbortSignal): Promise<voi
   );
 }
 
+/** Ends also when somebody else signs in, who may see other patients. */
+function untilOtherCaller(ended: AbortSignal): AbortSignal {
+  const ending = new AbortController();
+  const began = otherCallers.peek();
+  const stop = effect(() => {
+    if (otherCallers.value !== began) ending.abort();
+  });
+  ended.addEventListener("abort", () => {
+    stop();
+    ending.abort();
+  });
+  return ending.signal;
+}
+
 /** Whether to begin again with a snapshot. */
 function isCursorGone(failure: ConnectError): boolean {
   if (failure.code === Code.OutOfRange || failure.code === Code.InvalidArgument) return true;
@@ -120,6 +137,7 @@ function followVitals(ended: AbortSignal): void {
   ended.addEventListener("abort", () => current.abort());
   effect(() => {
     const request = wanted.value;
+    void otherCallers.value;
     current.abort();
     current = new AbortController();
     if (request !== undefined && !ended.aborted) void vitalsOf(request, current.signal);

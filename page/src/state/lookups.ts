@@ -69,6 +69,12 @@ export function limitsChanged(patientId?: string): void {
   }
 }
 
+/** A patient is no longer shown; or nobody, where none is named. */
+export function forgetLimits(patientId?: string): void {
+  if (patientId === undefined) patients.clear();
+  else patients.delete(patientId);
+}
+
 /** Looks at the clock: asks again for limits in sight that are due. */
 export function limitsGoOn(): void {
   const at = steady();

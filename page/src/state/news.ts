@@ -15,7 +15,7 @@ import { announce } from "../ui/announcer";
 import { alertSentence } from "../words/sentences";
 import { steady } from "./clock";
 import { filter } from "./filter";
-import { limitsChanged } from "./lookups";
+import { forgetLimits, limitsChanged } from "./lookups";
 import { ward } from "./ward";
 
 const flood = new Flood();
@@ -33,6 +33,7 @@ export function takeNews(change: Change, isPresent: boolean): void {
 /** What happened may mean that other limits are in force. */
 function noteLimits(change: Change): void {
   if (change.kind === "live") limitsChanged();
+  if (change.kind === "left") forgetLimits(change.patientId);
   if (change.kind === "monitoring") limitsChanged(change.patientId);
   if (change.kind === "alert" && change.event.cause === AlertCause.RULE_CHANGED) {
     limitsChanged(change.alert.patientId);

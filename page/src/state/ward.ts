@@ -85,6 +85,8 @@ export function takeAlerts(message: WatchAlertsResponse): Change {
     case "left":
       vitals.leave(change.patientId);
       cells.delete(patientKey(change.patientId));
+      // Also of what is over: a story that is looked at may be theirs.
+      for (const turn of alertTurns.values()) bump(turn);
       reorder();
       break;
     case "monitoring":
@@ -98,6 +100,17 @@ export function takeAlerts(message: WatchAlertsResponse): Change {
       break;
   }
   return change;
+}
+
+/** Somebody else looks: nothing of what was shown is theirs. */
+export function forgetWard(): void {
+  ward.forget();
+  vitals.keep(ward.patients);
+  isKnown.value = false;
+  rows.value = [];
+  sites.value = [];
+  cells.clear();
+  alertTurns.clear();
 }
 
 /** Takes a message of the vitals stream. */

@@ -1,11 +1,12 @@
 /**
  * Something that is asked of the service for a view: asked anew when what it depends on changes or
- * on request, and shown as waiting, failed, or there. What is there stays while it is asked anew.
+ * on request, and shown as waiting, failed, or there. What is there stays while it is asked anew,
+ * until the service says that it is gone or not for this caller.
  */
 import type { ComponentChildren } from "preact";
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 
-import { words } from "../api/errors";
+import { isGone, words } from "../api/errors";
 import { access } from "../api/session";
 import { Button } from "./button";
 
@@ -56,7 +57,9 @@ export function useAsked<T>(
         if (!ended.signal.aborted) setState({ key, answer, failure: undefined, isWaiting: false });
       },
       (failure: unknown) => {
-        if (!ended.signal.aborted) setState((it) => ({ ...it, failure, isWaiting: false }));
+        if (ended.signal.aborted) return;
+        const kept = (it: T | undefined) => (isGone(failure) ? undefined : it);
+        setState((it) => ({ ...it, answer: kept(it.answer), failure, isWaiting: false }));
       },
     );
     return () => ended.abort();

@@ -5,7 +5,7 @@
  */
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { words } from "../../api/errors";
+import { isGone, words } from "../../api/errors";
 import { listSites } from "../../api/sites";
 import {
   byAttention,
@@ -138,7 +138,7 @@ function useDevices(siteId: string, idPrefix: string) {
     const devices = partial.peek()?.devices ?? [];
     if (answer) announce(`Devices: ${totals(devices, exactNow())}`);
   }, [answer]);
-  return { loaded: partial.value, asked };
+  return { loaded: isGone(asked.failure) ? undefined : partial.value, asked };
 }
 
 interface LoadedProps {

@@ -7,7 +7,7 @@
 import { useState } from "preact/hooks";
 
 import { ingest } from "../../api/clients";
-import { words } from "../../api/errors";
+import { isGone, words } from "../../api/errors";
 import type { RejectReason } from "../../gen/pulseward/v1/reading_pb";
 import {
   cannotRedrive,
@@ -164,7 +164,7 @@ function usePages(key: string, which: Which) {
     setFailure(undefined);
     return page(which, "", ended);
   });
-  const loaded = further ?? asked.answer;
+  const loaded = isGone(asked.failure) ? undefined : (further ?? asked.answer);
   const more = async () => {
     if (!loaded || isAsking) return;
     setAsking(true);

@@ -8,6 +8,7 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 
+import { isGone } from "../../api/errors";
 import type { Vital } from "../../gen/pulseward/v1/reading_pb";
 import {
   historyCsv,
@@ -165,6 +166,7 @@ function useHistory(patientId: string, place: Place): { shown?: History; asked: 
     return loadHistory({ patientId, vitals, span, pixels, now }, ended);
   });
   if (asked.answer && asked.answer.series.length > 0) last.current = asked.answer;
+  if (isGone(asked.failure)) last.current = undefined;
   const { answer } = asked;
   useEffect(() => {
     if (answer && answer.series.length > 0) announce(sentence(answer));
