@@ -4,12 +4,19 @@
  * Acknowledging, pausing, resetting and assigning carry the etag of the alert as it was seen, so that
  * what has escalated since is never answered unseen. A refusal is shown and not tried again: what to
  * do then is for people to say. Only an answer that got lost is asked for again, under the same
- * request id, which does nothing twice.
+ * request id, which does nothing twice. What cannot be a refusal by the service is no answer.
  */
 import { ConnectError } from "@connectrpc/connect";
 
 import { alerts } from "../api/clients";
-import { isWorthRepeating, reasonOf, retryAfter, words } from "../api/errors";
+import {
+  isAtTheDoor,
+  isDefinite,
+  isWorthRepeating,
+  reasonOf,
+  retryAfter,
+  words,
+} from "../api/errors";
 import type { Alert } from "../gen/pulseward/v1/alert_pb";
 import { clockTime } from "../words/times";
 
@@ -43,6 +50,8 @@ export const ASSIGNEE_BYTES_MAX = 200;
 /** For one attempt: whoever waits at a screen wants to know. */
 const TIMEOUT_MS = 5000;
 const PAUSES_MS = [300, 900, 2000];
+/** Requests of which an attempt had no answer. */
+const lost = new Set<string>();
 
 /**
  * Sends it, and asks again under the same id while no answer comes and it has not `ended`. What is on
@@ -53,15 +62,19 @@ export async function perform(
   requestId: string,
   ended: AbortSignal,
 ): Promise<Outcome> {
+  let mayBeDone = lost.has(requestId);
   for (let attempt = 0; ; attempt += 1) {
     try {
       await send(intent, requestId);
       return { kind: "done" };
     } catch (failure) {
-      const pause = PAUSES_MS[attempt];
-      if (!isWorthRepeating(failure)) return refusal(failure);
+      const pause = isWorthRepeating(failure) ? PAUSES_MS[attempt] : undefined;
+      if (!isDefinite(failure)) mayBeDone = true;
+      if (mayBeDone) lost.add(requestId);
       if (pause !== undefined) await rest(retryAfter(failure) ?? pause, ended);
-      if (pause === undefined || ended.aborted) return { kind: "unknown", words: words(failure) };
+      if (pause !== undefined && !ended.aborted) continue;
+      const isKnown = isDefinite(failure) && !(mayBeDone && isAtTheDoor(failure));
+      return isKnown ? refusal(failure) : { kind: "unknown", words: words(failure) };
     }
   }
 }

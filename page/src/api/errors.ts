@@ -32,6 +32,33 @@ export function isWorthRepeating(failure: unknown): boolean {
   );
 }
 
+/** Whether the service has certainly not done what it was asked for. */
+export function isDefinite(failure: unknown): boolean {
+  return reasonOf(failure) !== undefined || REFUSING.has(ConnectError.from(failure).code);
+}
+
+/** Whether it says nothing of an attempt before: it was refused before the service looked at it. */
+export function isAtTheDoor(failure: unknown): boolean {
+  return AT_THE_DOOR.has(ConnectError.from(failure).code);
+}
+
+const AT_THE_DOOR = new Set([
+  Code.Unauthenticated,
+  Code.PermissionDenied,
+  Code.ResourceExhausted,
+  Code.Unavailable,
+]);
+
+/** Codes that refuse also without a reason; others may have been made on the way back. */
+const REFUSING = new Set([
+  Code.InvalidArgument,
+  Code.NotFound,
+  Code.FailedPrecondition,
+  Code.AlreadyExists,
+  Code.PermissionDenied,
+  Code.Unauthenticated,
+]);
+
 /** Whether what was told before is not to be shown any longer: it is gone, or not for this caller. */
 export function isGone(failure: unknown): boolean {
   if (failure === undefined) return false;
