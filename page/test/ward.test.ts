@@ -8,8 +8,10 @@ import {
   matches,
   rowName,
   rowsOf,
+  SITES_MAX,
   tally,
   tallyCalling,
+  vitalSites,
 } from "../src/model/ward";
 import * as made from "./made";
 
@@ -138,6 +140,15 @@ describe("what of a ward is shown", () => {
       made.alert("4", "", LOW),
     ];
     expect(tallyCalling(rows(alerts, []))).toEqual({ high: 1, medium: 1, low: 1 });
+  });
+
+  test("vitals of more sites than there is room for are left out, until one is chosen", () => {
+    const sites = Array.from({ length: SITES_MAX + 1 }, (_, index) => `site-${index}`);
+    const last = `site-${SITES_MAX}`;
+    expect(vitalSites(sites.slice(1), "").leftOut).toEqual([]);
+    expect(vitalSites(sites, "").watched.length).toBe(SITES_MAX);
+    expect(vitalSites(sites, "").leftOut).toEqual([last]);
+    expect(vitalSites(sites, last)).toEqual({ watched: [last], leftOut: [] });
   });
 
   test("a tally counts patients and open alerts", () => {

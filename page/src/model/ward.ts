@@ -194,6 +194,18 @@ export interface Filter {
   text: string;
 }
 
+/** The stream of vitals takes at most so many sites. */
+export const SITES_MAX = 100;
+
+/** Whose vitals are watched, of the site that is chosen or of all; and whose there is no room for. */
+export function vitalSites(
+  sites: readonly string[],
+  chosen: string,
+): { watched: readonly string[]; leftOut: readonly string[] } {
+  if (chosen !== "") return { watched: [chosen], leftOut: [] };
+  return { watched: sites.slice(0, SITES_MAX), leftOut: sites.slice(SITES_MAX) };
+}
+
 /** Whether a row is what is looked for. The service itself always is. */
 export function matches(row: Row, filter: Filter): boolean {
   if (row.patientId === "" && row.siteId === "") return true;

@@ -17,12 +17,10 @@ import { type Beat, Liveness, OLD, type Verdict } from "../model/live";
 import { route } from "../router";
 import { millis, spanMillis } from "../words/times";
 import { followServiceClock, steady, timeAt } from "./clock";
-import { filter } from "./filter";
+import { sitesOfVitals } from "./filter";
 import { showVerdict } from "./live";
-import { sites, takeAlerts, takeVitals, ward } from "./ward";
+import { takeAlerts, takeVitals, ward } from "./ward";
 
-/** The stream of vitals takes at most so many sites. */
-const SITES_MAX = 100;
 /** As fast as anybody reads. */
 const PER_SECOND_MAX = 1;
 
@@ -124,8 +122,7 @@ function isCursorGone(failure: ConnectError): boolean {
 
 /** Whose vitals to watch; nobody's while no site is known. A text, so that equals are equal. */
 const wanted = computed<string | undefined>(() => {
-  const chosen = filter.value.siteId;
-  const siteIds = chosen === "" ? sites.value.slice(0, SITES_MAX) : [chosen];
+  const siteIds = sitesOfVitals.value.watched;
   const at = route.value;
   const patientIds = at.view === "patient" ? [at.patientId] : [];
   const isAnything = siteIds.length > 0 && access.value.kind !== "checking";

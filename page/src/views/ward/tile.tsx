@@ -9,9 +9,10 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { mainTask } from "../../actions/action-buttons";
 import { ask, TASKS, whyNot } from "../../actions/asking";
 import { type Alert, MonitoringState } from "../../gen/pulseward/v1/alert_pb";
-import { isCalling, isQuiet, loudest, type Row, rowName } from "../../model/ward";
+import { isCalling, isQuiet, loudest, type Row, rowName, SITES_MAX } from "../../model/ward";
 import { href } from "../../router";
 import { now } from "../../state/clock";
+import { sitesOfVitals } from "../../state/filter";
 import { limitsOf, wanted } from "../../state/lookups";
 import { cellOf, vitals } from "../../state/ward";
 import { PriorityMark } from "../../ui/priority-mark";
@@ -179,9 +180,18 @@ function AnswerButton({ alert, isCurrent }: { alert: Alert; isCurrent: boolean }
 function TileVitals({ row }: { row: Row }) {
   // To be drawn anew when a reading came or a second has passed.
   void cellOf(row.key).turn.value;
+  const isLeftOut = sitesOfVitals.value.leftOut.includes(row.siteId);
   const limits = limitsOf(row.patientId).value;
   const all = figures(vitals.tracks(row.patientId), row.alerts, limits?.pulseRules);
   const shown = mostUrgent(all, FIGURES_MAX);
+  if (isLeftOut) {
+    return (
+      <p class="tile-nothing">
+        vitals not shown here: only {SITES_MAX} sites at once. Choose this site, or open the
+        patient.
+      </p>
+    );
+  }
   if (all.length === 0) return <p class="tile-nothing">nothing measured yet</p>;
   return (
     <div class={`figures figures-${shown.length}`}>
