@@ -32,9 +32,11 @@ export function App() {
   ]);
   return (
     <>
-      <Head onHelp={() => setHelpOpen(true)} />
-      <Banner />
-      <LateAnswers />
+      <div class="top">
+        <Head onHelp={() => setHelpOpen(true)} />
+        <Banner />
+        <LateAnswers />
+      </div>
       <main id="main">
         <Content />
       </main>
