@@ -21,8 +21,11 @@ import { sitesOfVitals } from "./filter";
 import { showVerdict } from "./live";
 import { takeAlerts, takeVitals, ward } from "./ward";
 
-/** As fast as anybody reads. */
-const PER_SECOND_MAX = 1;
+/**
+ * As often as the screen is drawn: with less, a value that comes each second waits for up to another
+ * second. Devices that measure at 1 Hz cause no more messages by it.
+ */
+const PER_SECOND_MAX = 4;
 
 const alertsLive = new Liveness(steady());
 const vitalsLive = new Liveness(steady());
