@@ -28,10 +28,14 @@ followAddress();
 startShortcuts();
 startTabTitle();
 startFeed(takeNews);
-startClock(() => {
+const tick = startClock(() => {
   judge();
   agesGoOn();
   limitsGoOn();
+});
+// A tab that nobody saw may have been held up: what it says is looked at before it is read.
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) tick();
 });
 void findAccess();
 effect(() => {

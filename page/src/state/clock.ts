@@ -37,10 +37,12 @@ export function timeAt(moment: number): number {
   return serviceTimeAt(moment) ?? Date.now() - (steady() - moment);
 }
 
-/** Begins to tick. */
-export function startClock(onTick: () => void): void {
-  setInterval(() => {
+/** Begins to tick; what is given back ticks once more, at once. */
+export function startClock(onTick: () => void): () => void {
+  const tick = () => {
     now.value = timeAt(steady());
     onTick();
-  }, TICK_MS);
+  };
+  setInterval(tick, TICK_MS);
+  return tick;
 }

@@ -25,6 +25,7 @@ let isAsked = false;
 let isDrawing = false;
 let timer: ReturnType<typeof setTimeout> | undefined;
 let begunAt = Number.NEGATIVE_INFINITY;
+let takeBack: () => void = () => undefined;
 
 /** Has this drawn when the screen is drawn next. */
 export function drawSoon(what: Drawn): void {
@@ -49,8 +50,19 @@ function begin(): void {
 function ask(): void {
   if (isAsked) return;
   isAsked = true;
-  if (document.hidden) setTimeout(frame, HIDDEN_MS);
-  else requestAnimationFrame(frame);
+  askAgain();
+}
+
+/** Asks by what comes: frames where the tab is seen, else a timer. */
+function askAgain(): void {
+  takeBack();
+  if (document.hidden) {
+    const id = setTimeout(frame, HIDDEN_MS);
+    takeBack = () => clearTimeout(id);
+  } else {
+    const id = requestAnimationFrame(frame);
+    takeBack = () => cancelAnimationFrame(id);
+  }
 }
 
 function frame(): void {
@@ -73,7 +85,8 @@ function drawSome(): void {
   isDrawing = false;
 }
 
-// What was asked for while the tab was hidden is not to wait for the slow timer.
+// A frame that was asked for before the tab was hidden does not come; and what was asked for while it
+// was hidden is not to wait for the slow timer.
 globalThis.document?.addEventListener("visibilitychange", () => {
-  if (!document.hidden && isAsked) requestAnimationFrame(frame);
+  if (isAsked) askAgain();
 });
