@@ -8,6 +8,7 @@ import { access, otherCallers } from "./api/session";
 import { go, href, type Route, route } from "./router";
 import { Announcer } from "./ui/announcer";
 import { Banner } from "./ui/banner";
+import { Guard } from "./ui/guard";
 import { Help } from "./ui/help";
 import { Head } from "./ui/nav";
 import { useShortcuts } from "./ui/shortcuts";
@@ -66,7 +67,9 @@ function Content() {
       {now.kind === "login" && <LoginView isOverContent />}
       {/* Nothing of what was shown is there for another caller. */}
       <Fragment key={otherCallers.value}>
-        <CurrentView at={route.value} />
+        <Guard key={JSON.stringify(route.value)}>
+          <CurrentView at={route.value} />
+        </Guard>
       </Fragment>
     </>
   );

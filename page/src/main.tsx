@@ -9,6 +9,7 @@ import { App } from "./app";
 import { followAddress } from "./router";
 import { startClock } from "./state/clock";
 import { judge, startFeed } from "./state/feed";
+import { watchFaults } from "./state/live";
 import { forgetLimits, limitsGoOn } from "./state/lookups";
 import { takeNews } from "./state/news";
 import { agesGoOn, forgetWard } from "./state/ward";
@@ -23,6 +24,7 @@ import "./styles/head.css";
 import "./styles/login.css";
 import "./styles/actions.css";
 
+watchFaults();
 startTheme();
 followAddress();
 startShortcuts();

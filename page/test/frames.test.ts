@@ -22,7 +22,7 @@ vi.stubGlobal("requestAnimationFrame", (frame: () => void) => {
 });
 vi.stubGlobal("cancelAnimationFrame", (id: number) => tab.frames.delete(id));
 
-const { inNextFrame } = await import("../src/state/frames");
+const { drawSoon, inNextFrame } = await import("../src/state/frames");
 
 function see(is: boolean): void {
   tab.hidden = !is;
@@ -52,6 +52,24 @@ test("a frame that was asked for before the tab is hidden is not waited for", ()
   see(true);
   drawFrame();
   expect(drawn).toBe(1);
+});
+
+test("one drawing that throws does not stop the others", () => {
+  const fault = () => {
+    throw new Error("a fault");
+  };
+  let drawn = 0;
+  const draw = () => {
+    drawn += 1;
+  };
+  inNextFrame(fault);
+  inNextFrame(draw);
+  drawSoon({ draw: fault });
+  drawSoon({ draw });
+  expect(() => vi.advanceTimersByTime(1000)).not.toThrow();
+  for (let faults = 0; faults < 2; faults += 1) expect(drawFrame).toThrow("a fault");
+  drawFrame();
+  expect(drawn).toBe(2);
 });
 
 test("what waits in a tab that comes in sight is drawn in its next frame, once", () => {

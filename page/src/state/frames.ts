@@ -67,11 +67,16 @@ function askAgain(): void {
 
 function frame(): void {
   isAsked = false;
-  const now = [...first];
-  first.clear();
-  for (const it of now) it();
-  if (isDrawing) drawSome();
-  if (isDrawing || first.size > 0) ask();
+  try {
+    for (const it of [...first]) {
+      first.delete(it);
+      it();
+    }
+    if (isDrawing) drawSome();
+  } finally {
+    // One that throws is not to stop the others.
+    if (isDrawing || first.size > 0) ask();
+  }
 }
 
 function drawSome(): void {
