@@ -93,4 +93,5 @@ export function reading(second: number, quantity: number | undefined): StoredRea
   });
 }
 
+export type { Alert };
 export { AlertPhase, ConditionState, MonitoringState, Priority, SignalState, Vital };

@@ -8,6 +8,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 
 import { alerts } from "../api/clients";
 import type { Alert } from "../gen/pulseward/v1/alert_pb";
+import { isHastyEnter } from "../model/haste";
 import { openAlert, turnOf } from "../state/ward";
 import { announce } from "../ui/announcer";
 import { Problem } from "../ui/asked";
@@ -45,6 +46,7 @@ function ActionDialog({ first, close }: Props) {
   const current = useCurrent(intent.seen, outcome);
   const requestId = useRequestId(intent);
   const ended = useEnded();
+  const [openedAt] = useState(() => performance.now());
   const words = TASKS[intent.task];
   // A note takes nothing from anybody: whatever the alert has become, it may be added.
   const isOther = !isSending && intent.task !== "note" && isOtherThanSeen(intent.seen, current);
@@ -67,6 +69,11 @@ function ActionDialog({ first, close }: Props) {
     announce(`${words.name}: ${words.done}. ${intent.seen.ruleId} of ${whose(intent.seen)}.`);
     close();
   };
+  const holdBack = (event: KeyboardEvent) => {
+    if (!isHastyEnter(event, performance.now() - openedAt)) return;
+    event.preventDefault();
+    event.stopPropagation();
+  };
   const look = () => {
     if (current === undefined) return;
     setOutcome(undefined);
@@ -80,7 +87,7 @@ function ActionDialog({ first, close }: Props) {
   const isStopped = isRefused || changed !== undefined;
   return (
     <Dialog title={words.title} onClose={close}>
-      <form class="action" onSubmit={send}>
+      <form class="action" onSubmit={send} onKeyDownCapture={holdBack}>
         {outcome !== undefined && <Answer outcome={outcome} done={words.done} />}
         {/* Not the comparison itself: its ages go on, and each would be said aloud. */}
         {changed !== undefined && !isRefused && (

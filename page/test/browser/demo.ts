@@ -1,7 +1,7 @@
 /** The page of the demo, at the address that it prints: nobody signs in, and the ward is live. */
 import assert from "node:assert/strict";
 
-import { live, say, story } from "./story";
+import { live, say, sendByEnter, story } from "./story";
 
 await story(async (desk) => {
   const page = await desk.page();
@@ -20,7 +20,7 @@ await story(async (desk) => {
   await page.locator(".tile:not(.tile-calm)").first().waitFor();
   say(`${await patients.count()} patients, live, the worst on top`);
   await page.locator(".tile").first().getByRole("button", { name: "Acknowledge" }).click();
-  await page.keyboard.press("Enter");
+  await sendByEnter(page);
   await page.locator("dialog").waitFor({ state: "detached" });
   await page.locator(".tile.is-quiet").first().waitFor();
 });

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
 
-import { ask, live, measure, story, tile } from "./story";
+import { ask, live, measure, sendByEnter, story, tile } from "./story";
 
 await story(async (desk) => {
   const page = await desk.page();
@@ -18,8 +18,10 @@ await story(async (desk) => {
   await measure("cia", "spo2", 80);
   await page.locator('[data-key="p:cia"].tile-high').waitFor();
 
-  // The first tile in the order of tabs is that of the worst alert.
-  await pressUntil(page, "Tab", '[data-key="p:cia"] .tile-link');
+  // The keys stay with the tile that they were at; the first is that of the worst alert.
+  await pressUntil(page, "Tab", ".tile .tile-link");
+  await page.keyboard.press("Home");
+  await focusIs(page, '[data-key="p:cia"] .tile-link');
   await focusIsSeen(page);
   await page.keyboard.press("ArrowRight");
   await focusIs(page, '[data-key="p:ada"] .tile-link');
@@ -50,7 +52,7 @@ await story(async (desk) => {
   await page.keyboard.press("Enter");
   await focusIs(page, "dialog textarea");
   await page.keyboard.type("with the patient");
-  await page.keyboard.press("Enter");
+  await sendByEnter(page);
   await dialog.waitFor({ state: "detached" });
   await page.locator('[data-key="p:cia"].tile-high.is-quiet').waitFor();
   const stored = await ask<{ phase: string; actor: string }[]>("stored events", { least: 2 });

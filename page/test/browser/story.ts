@@ -15,6 +15,8 @@ import {
   type Page,
 } from "playwright-core";
 
+import { DIALOG_READ_MS } from "../../src/model/haste";
+
 /** A condition that has not come about by then will not. */
 const PATIENCE_MS = 30_000;
 
@@ -132,6 +134,12 @@ export async function signIn(page: Page, token: string): Promise<void> {
 /** Waits until the page says that it is live. */
 export async function live(page: Page): Promise<void> {
   await page.locator("html[data-live=true]").waitFor();
+}
+
+/** Sends a dialog by Enter, once it may have been read. */
+export async function sendByEnter(page: Page): Promise<void> {
+  await page.waitForTimeout(DIALOG_READ_MS);
+  await page.keyboard.press("Enter");
 }
 
 /** A patient's tile. */

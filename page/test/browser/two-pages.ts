@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import type { Page, Route } from "playwright-core";
 
-import { ask, type Desk, measure, story, tile } from "./story";
+import { ask, type Desk, measure, sendByEnter, story, tile } from "./story";
 
 interface Stored {
   patient: string;
@@ -31,7 +31,7 @@ async function oneOfTwoAcknowledges(desk: Desk): Promise<void> {
     await page.getByLabel("Note, if any").fill("on my way");
   }
   const release = await Promise.all(pages.map(holdAcknowledgements));
-  await Promise.all(pages.map((page) => page.keyboard.press("Enter")));
+  await Promise.all(pages.map(sendByEnter));
   for (const it of release) (await it.held)();
 
   // One dialog closes; the other says who was first.
@@ -62,7 +62,7 @@ async function noEscalationIsAcknowledgedUnseen(desk: Desk): Promise<void> {
   const dialog = page.getByRole("dialog");
   await dialog.getByText("MEDIUM").waitFor();
   const hold = await holdAcknowledgements(page);
-  await page.keyboard.press("Enter");
+  await sendByEnter(page);
   const release = await hold.held;
   await measure("bea", "spo2", 80);
   await page.locator('[data-key="p:bea"].tile-high').waitFor();

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import axe from "axe-core";
 import type { Page } from "playwright-core";
 
-import { ask, type Desk, live, measure, say, signIn, story, tile } from "./story";
+import { ask, type Desk, live, measure, say, sendByEnter, signIn, story, tile } from "./story";
 
 const DESKTOP = { width: 1280, height: 800 };
 const PHONE = { width: 390, height: 844 };
@@ -105,7 +105,7 @@ async function aBusyWard(page: Page): Promise<string[]> {
 async function answer(page: Page, patient: string, note: string): Promise<void> {
   await tile(page, patient).getByRole("button", { name: "Acknowledge" }).click();
   await page.getByLabel("Note, if any").fill(note);
-  await page.keyboard.press("Enter");
+  await sendByEnter(page);
   await page.locator("dialog").waitFor({ state: "detached" });
 }
 

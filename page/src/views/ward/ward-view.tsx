@@ -1,14 +1,16 @@
 /** Everybody who is watched, in the order in which they want to be seen. */
 import { computed, signal } from "@preact/signals";
-import { useCallback, useLayoutEffect, useRef } from "preact/hooks";
+import { useCallback, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { ask } from "../../actions/asking";
 import type { Task } from "../../actions/perform";
 import type { Alert } from "../../gen/pulseward/v1/alert_pb";
-import { loudest, matches, type Row, tally } from "../../model/ward";
+import { Settled } from "../../model/haste";
+import { loudest, matches, type Row, rowName, tally } from "../../model/ward";
 import { go, href } from "../../router";
 import { filter } from "../../state/filter";
 import { isKnown, rows } from "../../state/ward";
+import { announce } from "../../ui/announcer";
 import { type Shortcut, useShortcuts } from "../../ui/shortcuts";
 import { View } from "../../ui/view";
 import { Tally } from "./tally";
@@ -27,9 +29,15 @@ export function WardView() {
   const onCurrent = useCallback((key: string) => {
     current.value = key;
   }, []);
-  useShortcuts("Ward", keys(list));
+  const [settled] = useState(() => new Settled());
+  useShortcuts("Ward", keys(list, settled));
   const all = shown.value;
   const at = all.some((it) => it.key === current.value) ? current.value : (all[0]?.key ?? "");
+  useLayoutEffect(() => {
+    // Whoever comes to the top later does not take its place.
+    if (at !== "") current.value = at;
+    settled.take(all, performance.now());
+  }, [at, all, settled]);
   useKeptFocus(list, all);
   return (
     <View name="ward" title="Ward" tabTitle="Ward" titleUnseen>
@@ -65,12 +73,12 @@ function Nobody() {
   );
 }
 
-function keys(list: { current: HTMLUListElement | null }): Shortcut[] {
+function keys(list: { current: HTMLUListElement | null }, settled: Settled): Shortcut[] {
   const move = (by: (at: number, count: number) => number) => () => moveFocus(list.current, by);
   const answer = (key: string, task: Task, does: string) => ({
     key,
     does,
-    run: () => ask(task, currentAlert()),
+    run: () => askSettled(task, settled),
   });
   const columns = () => columnCount(list.current);
   return [
@@ -95,6 +103,14 @@ function keys(list: { current: HTMLUListElement | null }): Shortcut[] {
     { key: "h", does: "the patient's history", run: openHistory },
     { key: "/", does: "find", run: () => document.getElementById("find")?.focus() },
   ];
+}
+
+/** Asks about what has been seen; not about what came in its place as the key was pressed. */
+function askSettled(task: Task, settled: Settled): void {
+  const row = currentRow();
+  if (row === undefined) return;
+  if (settled.is(row.key, performance.now())) ask(task, currentAlert());
+  else announce(`${rowName(row)}: it has just changed, look.`, "assertive");
 }
 
 function currentRow(): Row | undefined {
