@@ -6,10 +6,12 @@
 //! raised is emitted once, marked, without signal, already over; how they were cut into batches does
 //! not change which. If they end in breach, and lead up to a live reading, their onset is handed on
 //! to the live condition *when that reading is judged*, and no sooner: until then later ones may
-//! still say that the breach was over.
+//! still say that the breach was over. It reaches back no further than to the live reading before
+//! that, be it one without a value: what that one said stands between.
 //!
 //! What happened while a live alert of the rule was open is in that alert already, and is not
-//! told again. Trends, baselines and scores do not look at late readings.
+//! told again: late readings of such a time end a run. Trends, baselines and scores do not look at
+//! late readings.
 
 use std::time::Duration;
 
@@ -23,7 +25,7 @@ use super::profile::{EffectiveRule, LEVELS_MAX, Scope};
 use super::rules::track::{LateRun, Reach, Sample, Track, Weight};
 use super::rules::{RuleSet, Seen, deciding};
 use crate::clock::Timestamp;
-use crate::vitals::{DeviceKey, Quantity, RuleId};
+use crate::vitals::{DeviceKey, RuleId};
 
 /// Folds that a patient may have at once; the oldest goes first, and is told as it stands.
 const FOLDS_MAX: usize = 32;
@@ -48,8 +50,6 @@ struct Fold {
     last: Timestamp,
     /// The levels that the last value was beyond, as far as no gap came after it.
     breached: [bool; LEVELS_MAX],
-    /// What it said.
-    value: Quantity,
     /// The breach that the track's active levels are of.
     breach: Option<Breach>,
 }
@@ -90,7 +90,7 @@ pub(super) fn fold(
     let sample = fold.follow(patient, seen);
     let before = fold.track.active();
     let onset = fold.track.judge(reaches, clear_delay, sample);
-    (fold.last, fold.value) = (seen.measured_at, seen.value);
+    fold.last = seen.measured_at;
     fold.note_breaches(reaches, sample);
     if let (Some(onset), Source::Channel(_, vital)) = (onset, source) {
         fold.note_breach(onset, deciding(vital, seen.measured_at, seen.value));
@@ -206,7 +206,6 @@ fn take(
         first: None,
         last: Timestamp::MIN,
         breached: [false; LEVELS_MAX],
-        value: Quantity::default(),
         breach: None,
     })
 }

@@ -9,6 +9,7 @@
 //! them may raise, end or only doubt is in [`Seen::weight`]. Histories are fed by the newest
 //! readings, delayed ones too; scores are made anew by readings in time only.
 
+pub(super) mod absence;
 pub(super) mod baseline;
 pub(super) mod history;
 mod limit;
@@ -383,90 +384,6 @@ fn trigger(source: Source, seen: Seen) -> Trigger {
 /// A reading as an event names it.
 pub(super) fn deciding(vital: Vital, measured_at: Timestamp, value: Quantity) -> DecidingReading {
     DecidingReading { measured_at, vital, value: value_of(vital, value) }
-}
-
-/// Takes note of a newest reading without a value, as old at receipt as `delayed_by` if that was too
-/// old to be live: pending breaches of its channel begin again.
-pub(super) fn miss(
-    patient: &mut Patient,
-    cx: &mut Context<'_>,
-    channel: usize,
-    (measured_at, delayed_by): (Timestamp, Option<Duration>),
-) {
-    let held = &patient.channels[channel];
-    let (vital, source, interval) = (held.vital, held.source(), held.spacing());
-    let is_too_old = |it: &EffectiveRule| is_too_old(it, delayed_by);
-    let rules = cx.rules;
-    if patient.late.is_some() || delayed_by.is_some() {
-        for (effective, limit) in rules.limits_on(vital) {
-            if is_too_old(effective) {
-                let reaches = limit::of_no_value(limit, interval);
-                late::miss(patient, cx, effective, source, (&reaches, measured_at));
-            } else {
-                late::cut_off(patient, effective, source);
-            }
-        }
-    }
-    patient.channels[channel].missed_at = measured_at;
-    let is_broken = |it: &RuleTrack| {
-        let effective = rules.get(&it.rule);
-        it.source == source && effective.is_none_or(|it| !is_technical(it) && !is_too_old(it))
-    };
-    let broken = patient.tracks.iter_mut().filter(|it| is_broken(it));
-    broken.for_each(|it| it.track.miss());
-    patient.drop_resting();
-}
-
-/// Takes note of a late reading without a value.
-pub(super) fn miss_late(
-    patient: &mut Patient,
-    cx: &mut Context<'_>,
-    source: Source,
-    interval: Option<Duration>,
-    measured_at: Timestamp,
-) {
-    let Source::Channel(_, vital) = source else { return };
-    let rules = cx.rules;
-    for (effective, limit) in rules.limits_on(vital) {
-        let reaches = limit::of_no_value(limit, interval);
-        late::miss(patient, cx, effective, source, (&reaches, measured_at));
-    }
-}
-
-/// The data of a source came back: alerts that rest on it are no longer indeterminate.
-pub(super) fn revive(patient: &mut Patient, cx: &mut Context<'_>, source: Source, seen: Seen) {
-    let mut rules = Vec::new();
-    for held in &mut patient.tracks {
-        if held.source == source && held.is_lost {
-            held.is_lost = false;
-            rules.push(held.rule.clone());
-        }
-    }
-    settle_all(
-        patient,
-        cx,
-        rules,
-        &Cause {
-            onset: seen.measured_at,
-            trigger: trigger(source, seen),
-            delayed: seen.delayed_by.is_some(),
-        },
-    );
-}
-
-/// The data of a source has stopped: alerts that rest on it become indeterminate.
-pub(super) fn lose(patient: &mut Patient, cx: &mut Context<'_>, source: Source, trigger: Trigger) {
-    let mut rules = Vec::new();
-    for held in &mut patient.tracks {
-        let is_physiological =
-            cx.rules.get(&held.rule).is_some_and(|effective| !is_technical(effective));
-        if held.source == source && !held.is_lost && is_physiological {
-            held.is_lost = true;
-            rules.push(held.rule.clone());
-        }
-    }
-    let now = cx.moment.now;
-    settle_all(patient, cx, rules, &Cause::at(now, trigger));
 }
 
 fn settle_all(patient: &mut Patient, cx: &mut Context<'_>, rules: Vec<RuleId>, cause: &Cause) {

@@ -196,7 +196,7 @@ fn fall_silent(patient: &mut Patient, cx: &mut Context<'_>) {
             channel.is_stale = true;
             is_news = true;
             let source = channel.source();
-            rules::lose(patient, cx, source, Trigger::Timer);
+            rules::absence::lose(patient, cx, source, Trigger::Timer);
         }
     }
     if is_news {

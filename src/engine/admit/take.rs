@@ -18,7 +18,7 @@ use crate::engine::patient::{Channel, Patient, Source};
 use crate::engine::profile::TechnicalCondition;
 use crate::engine::rules::technical::{self, Fault};
 use crate::engine::rules::track::Weight;
-use crate::engine::rules::{self, Seen, score, silence};
+use crate::engine::rules::{self, Seen, absence, score, silence};
 use crate::engine::state::State;
 use crate::vitals::{AbsentReason, DeviceKey, Mode, PatientKey, Quantity, Vital};
 
@@ -152,26 +152,34 @@ fn seen(placed: &Placed, value: Quantity, weight: Weight, delayed_by: Option<Dur
 }
 
 fn fold(patient: &mut Patient, cx: &mut Context<'_>, wearing: &Wearing, placed: &Placed) {
-    if matches!(placed.grade, Grade::Doubted) {
-        return;
-    }
-    let vital = placed.reading.vital;
-    let spacing = if wearing.is_over {
-        Channel::new(wearing.device, vital, &wearing.schedule, cx.moment.attentive).spacing()
-    } else {
-        let index = channel_for(patient, cx, wearing, vital);
-        patient.channels[index].spacing()
-    };
+    let Decoded { measured_at, vital, .. } = placed.reading;
     let source = Source::Channel(wearing.device, vital);
     let (value, weight) = match placed.grade {
         Grade::Plausible(value) => (value, Weight::Full),
         Grade::Implausible(value) => (value, Weight::Doubtful),
-        Grade::Missing(_) | Grade::Doubted => {
-            let measured_at = placed.reading.measured_at;
-            return rules::miss_late(patient, cx, source, spacing, measured_at);
+        Grade::Missing(_) => {
+            let spacing = spacing(patient, cx, wearing, vital);
+            return absence::miss_late(patient, cx, source, spacing, measured_at);
         }
+        Grade::Doubted => return,
     };
+    let spacing = spacing(patient, cx, wearing, vital);
     rules::observe_late(patient, cx, source, spacing, seen(placed, value, weight, None));
+}
+
+/// How far apart a limit is to think the readings of a vital, also of a binding that is over.
+fn spacing(
+    patient: &mut Patient,
+    cx: &mut Context<'_>,
+    wearing: &Wearing,
+    vital: Vital,
+) -> Option<Duration> {
+    if wearing.is_over {
+        let heard = cx.moment.attentive;
+        return Channel::new(wearing.device, vital, &wearing.schedule, heard).spacing();
+    }
+    let index = channel_for(patient, cx, wearing, vital);
+    patient.channels[index].spacing()
 }
 
 /// Takes in the newest reading of a channel; true if it was judged as one that is live.
@@ -208,7 +216,7 @@ fn hear(
             false
         }
         Grade::Missing(reason) => {
-            rules::miss(patient, cx, index, (measured_at, delayed_by));
+            absence::miss(patient, cx, index, (measured_at, delayed_by));
             note_missing(patient, cx, source, reason);
             false
         }
@@ -248,7 +256,7 @@ fn note_value(patient: &mut Patient, cx: &mut Context<'_>, index: usize, seen: S
             monitoring::review(patient, cx);
         }
         if !patient.tracks.is_empty() {
-            rules::revive(patient, cx, source, seen);
+            absence::revive(patient, cx, source, seen);
         }
     }
     if !patient.tracks.is_empty() {
