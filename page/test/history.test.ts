@@ -18,6 +18,7 @@ import {
   pointAt,
   presetSpan,
   scale,
+  spanProblem,
   summary,
   within,
   zoomed,
@@ -96,6 +97,14 @@ describe("spans", () => {
       from: now - HOUR,
       until: now,
     });
+  });
+
+  it("a span that can't be shown is told why", () => {
+    expect(spanProblem({ from: T0 }, T0)).toMatch(/both/i);
+    expect(spanProblem({ from: T0, until: T0 }, T0)).toMatch(/after/);
+    expect(spanProblem({ from: T0, until: T0 + DAY }, T0)).toMatch(/ahead/);
+    expect(spanProblem({ from: T0 - 366 * DAY, until: T0 + DAY }, T0)).toMatch(/366 days/);
+    expect(spanProblem({ from: T0 - DAY, until: T0 + DAY }, T0)).toBeUndefined();
   });
 
   it("what an input of date and time shows is what it says", () => {

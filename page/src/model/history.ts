@@ -80,6 +80,15 @@ export function within(span: Span, now: number): Span {
   return { from: Math.round(until - length), until };
 }
 
+/** What is wrong with a span that somebody has typed; `undefined` if nothing is. */
+export function spanProblem(span: Partial<Span>, now: number): string | undefined {
+  if (span.from === undefined || span.until === undefined) return "Both times are needed.";
+  if (span.until <= span.from) return "The end is not after the beginning.";
+  if (span.from >= now) return "The beginning lies ahead.";
+  if (span.until - span.from > SPAN_MAX) return "At most 366 days are shown at once.";
+  return undefined;
+}
+
 /** A span around the same middle: `factor` 0.5 is half as long. */
 export function zoomed(span: Span, factor: number, now: number): Span {
   const half = ((span.until - span.from) * factor) / 2;

@@ -1,14 +1,17 @@
 /**
  * Dark or light: as the system says, or as chosen here and kept in this browser.
  *
- * Colours stand in the style sheet as custom properties; what draws on a canvas reads them here, and
- * reads `themeTurn.value` so that it is drawn anew when they change.
+ * `data-theme` of the document always says which is in force: the style sheet goes by it alone.
+ * Colours stand there as custom properties; what draws on a canvas reads them here, and reads
+ * `themeTurn.value` so that it is drawn anew when they change.
  */
 import { signal } from "@preact/signals";
 
 export type Theme = "system" | "dark" | "light";
 
 const STORED = "pulseward.theme";
+const DARK = "(prefers-color-scheme: dark)";
+const FORCED = "(forced-colors: active)";
 
 /** What was chosen. */
 export const theme = signal<Theme>(stored());
@@ -35,8 +38,7 @@ export function nextTheme(): void {
 /** Begins: before anything is drawn. */
 export function startTheme(): void {
   apply();
-  const changes = ["(prefers-color-scheme: dark)", "(forced-colors: active)"];
-  for (const query of changes) matchMedia(query).addEventListener("change", turn);
+  for (const query of [DARK, FORCED]) matchMedia(query).addEventListener("change", apply);
 }
 
 /** A colour of the style sheet as it is now: `colour("trend")` is `--trend`. */
@@ -50,12 +52,13 @@ export function remPixels(): number {
 }
 
 function apply(): void {
-  document.documentElement.dataset.theme = theme.value;
-  turn();
+  document.documentElement.dataset.theme = inForce();
+  themeTurn.value += 1;
 }
 
-function turn(): void {
-  themeTurn.value += 1;
+function inForce(): "dark" | "light" {
+  if (theme.value !== "system") return theme.value;
+  return matchMedia(DARK).matches ? "dark" : "light";
 }
 
 function stored(): Theme {

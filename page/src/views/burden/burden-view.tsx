@@ -18,7 +18,7 @@ import {
   figures,
   spanProblem,
 } from "../../model/burden";
-import { fromLocalInput, localInput, type Span } from "../../model/history";
+import type { Span } from "../../model/history";
 import { go, href } from "../../router";
 import { exactNow } from "../../state/moment";
 import { announce } from "../../ui/announcer";
@@ -26,6 +26,7 @@ import { AskedState, Problem, useAsked } from "../../ui/asked";
 import { Button } from "../../ui/button";
 import { download } from "../../ui/download";
 import { Group } from "../../ui/group";
+import { OwnSpan } from "../../ui/own-span";
 import { useShortcuts } from "../../ui/shortcuts";
 import { SiteChoice } from "../../ui/site-choice";
 import { View } from "../../ui/view";
@@ -101,7 +102,11 @@ export function BurdenView({ query }: { query: URLSearchParams }) {
             </Button>
           ))}
         </Group>
-        <OwnSpan span={span} onSpan={(span) => go(href.burden({ ...site, ...times(span) }))} />
+        <OwnSpan
+          span={span}
+          problemOf={spanProblem}
+          onSpan={(span) => go(href.burden({ ...site, ...times(span) }))}
+        />
       </div>
       <AskedState of={asked} what="Alarm burden" />
       {answer && <Shown burden={answer} />}
@@ -141,56 +146,6 @@ function spanOf(query: URLSearchParams, now: number): { span: Span; preset: stri
 function times(span: Span): Record<string, string> {
   const iso = (at: number) => new Date(at).toISOString();
   return { from: iso(span.from), to: iso(span.until) };
-}
-
-function OwnSpan({ span, onSpan }: { span: Span; onSpan: (span: Span) => void }) {
-  const [from, setFrom] = useState(localInput(span.from));
-  const [until, setUntil] = useState(localInput(span.until));
-  const [problem, setProblem] = useState<string>();
-  useEffect(() => {
-    setFrom(localInput(span.from));
-    setUntil(localInput(span.until));
-    setProblem(undefined);
-  }, [span.from, span.until]);
-  const show = (event: Event) => {
-    event.preventDefault();
-    const own = { from: fromLocalInput(from), until: fromLocalInput(until) };
-    const wrong = spanProblem(own);
-    setProblem(wrong);
-    if (wrong === undefined && own.from !== undefined && own.until !== undefined) {
-      onSpan({ from: own.from, until: own.until });
-    }
-  };
-  return (
-    <form class="burden-own" onSubmit={show} noValidate>
-      <label class="field-inline">
-        From
-        <input
-          type="datetime-local"
-          value={from}
-          aria-invalid={problem !== undefined}
-          onInput={(event) => setFrom(event.currentTarget.value)}
-        />
-      </label>
-      <label class="field-inline">
-        Until
-        <input
-          type="datetime-local"
-          value={until}
-          aria-invalid={problem !== undefined}
-          onInput={(event) => setUntil(event.currentTarget.value)}
-        />
-      </label>
-      <Button type="submit" onPress={() => undefined}>
-        Show
-      </Button>
-      {problem !== undefined && (
-        <p class="burden-problem" role="alert">
-          {problem}
-        </p>
-      )}
-    </form>
-  );
 }
 
 const where = (siteId: string) => (siteId === "" ? "all sites of yours" : `site ${siteId}`);

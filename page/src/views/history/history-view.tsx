@@ -17,6 +17,7 @@ import {
   panned,
   presetSpan,
   type Span,
+  spanProblem,
   within,
   zoomed,
 } from "../../model/history";
@@ -27,13 +28,14 @@ import { type Asked, AskedState, Problem, useAsked } from "../../ui/asked";
 import { Button } from "../../ui/button";
 import { download } from "../../ui/download";
 import { Group } from "../../ui/group";
+import { OwnSpan } from "../../ui/own-span";
 import { useShortcuts } from "../../ui/shortcuts";
 import { View } from "../../ui/view";
 import { dateTime, exactSpanWords, zone } from "../../words/times";
 import { vitalKey, vitalOfKey, vitalWords } from "../../words/vitals";
 import { AlertLanes } from "./alert-lanes";
 import { type History, loadHistory, measuredVitals } from "./load";
-import { OwnSpan, Presets } from "./span-picker";
+import { Presets } from "./span-picker";
 import { AlertsTable, ValueTables } from "./tables";
 import { type Plots, VitalChart } from "./vital-chart";
 import "../../styles/history.css";
@@ -78,7 +80,12 @@ export function HistoryView({ patientId, query }: Props) {
         <Presets preset={place.preset} onPreset={place.showPreset} />
         <Moves place={place} />
         <VitalChoice measured={measured} place={place} />
-        <OwnSpan span={place.span} now={place.now} onSpan={place.show} />
+        <OwnSpan
+          span={place.span}
+          problemOf={(own) => spanProblem(own, place.now)}
+          onSpan={place.show}
+          showsZone
+        />
       </div>
       {measured.answer?.length === 0 && <p class="waiting">Nothing was ever measured.</p>}
       {place.vitals.length > 0 && (!shown || hasFailed) && (
