@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use crate::support::house::House;
+use crate::support::mosquitto::{self, Mosquitto};
 use crate::support::network::Network;
 use crate::support::port;
 use crate::support::postgres::{Database, PrivateServer};
@@ -129,7 +130,8 @@ impl Drill {
             (None, Store::Sqlite) => Sql::sqlite(),
             (None, _) => Sql::postgres().await,
         };
-        let broker = House::broker();
+        let settings = mosquitto::Settings { shipped: true, quiet: true, ..Default::default() };
+        let broker = Mosquitto::start_with(settings);
         let inner = Network::to(broker.port()).await;
         let outer = Network::to(broker.port()).await;
         // Its clients find it again after a restart.

@@ -28,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) persistent: bool,
     /// The configuration that we ship, on another port, instead of the least that works.
     pub(crate) shipped: bool,
+    /// Log no packets: logging them is a third of what a broker does.
+    pub(crate) quiet: bool,
     /// Further lines of `mosquitto.conf`.
     pub(crate) extra: String,
 }
@@ -90,7 +92,10 @@ fn launch(dir: &TempDir, port: u16, settings: &Settings) -> Option<Process> {
     let log = dir.path().join("log");
     let running_before = count_running(&log);
     let mut command = Command::new(from_tests_run("PULSEWARD_TEST_MOSQUITTO"));
-    command.current_dir(dir.path()).arg("-v").arg("-c").arg(config);
+    command.current_dir(dir.path()).arg("-c").arg(config);
+    if !settings.quiet {
+        command.arg("-v");
+    }
     let mut process = Process::spawn("mosquitto", &mut command, &log);
     wait_blocking("mosquitto to listen", || {
         if let Some(exit) = process.exit() {
