@@ -103,6 +103,29 @@ async fn run_as(database: &Database, role: &str, sql: &str) -> usize {
     answers.iter().filter(|answer| matches!(answer, SimpleQueryMessage::Row(_))).count()
 }
 
+/// Moves the ward to where it is past midnight as the readings are measured, then to where midnight
+/// is between them and whoever asks.
+async fn the_day_begins_at_the_wards_midnight(
+    admin: &tokio_postgres::Client,
+    database: &Database,
+    role: &str,
+) {
+    let blocks = blocks("");
+    let day = blocks.iter().find(|sql| sql.contains("date_trunc('day', now()")).expect("printed");
+    let hour = "SELECT extract(hour FROM max(measured_at) AT TIME ZONE 'UTC')::integer
+        FROM pulseward.readings";
+    let hour: i32 = admin.query_one(hour, &[]).await.expect("measured").get(0);
+    for (local_hour, asked_after, is_found) in [(0, "0 minutes", true), (23, "1 hour", false)] {
+        let offset = (local_hour - hour + 36) % 24 - 12;
+        // POSIX counts westwards.
+        let moved = format!("UPDATE pulseward.sites SET time_zone = 'Etc/GMT{:+}'", -offset);
+        admin.batch_execute(&moved).await.expect("moved");
+        let asked = format!("(SELECT max(measured_at) + interval '{asked_after}' FROM readings)");
+        let found = run_as(database, role, &day.replace("now()", &asked)).await;
+        assert_eq!(found > 0, is_found, "at {local_hour}:00 there, asked {asked_after} later");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_query_for_postgres_runs_as_the_role_that_only_reads() {
     let store = Store::postgres().await;
@@ -124,6 +147,7 @@ async fn every_query_for_postgres_runs_as_the_role_that_only_reads() {
         assert!(run_as(database, &role, sql).await > 0, "finds nothing: {sql}");
     }
     assert!(queries.len() >= 13, "{} queries", queries.len());
+    the_day_begins_at_the_wards_midnight(&admin, database, &role).await;
     let drop = format!("DROP OWNED BY {role}; DROP ROLE {role}");
     admin.batch_execute(&drop).await.expect("role dropped");
 }
