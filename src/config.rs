@@ -42,7 +42,7 @@ pub use self::reader::{Violation, Violations};
 pub(crate) use self::reader::{from_toml, hint, parse_toml, place_in_file};
 pub use self::secret::{Secret, SecretError};
 pub use self::size::{ByteSize, InvalidByteSize};
-pub use self::tls::{CertificateCaller, GrpcTls, HttpTls, MqttTls};
+pub use self::tls::{CertificateCaller, GrpcTls, HttpTls, MqttTls, StoreTls};
 pub use self::traces::{CollectorUrl, Traces};
 pub use self::url::{InvalidUrl, Jwks, MqttUrl, Origin, StoreUrl};
 
@@ -123,6 +123,9 @@ pub struct Store {
     pub rejected_retention: Period,
     /// When readings go to TimescaleDB's columnstore. Default 7 days.
     pub columnstore_after: Period,
+    /// How to speak to Postgres where `url` asks for TLS.
+    #[serde(skip_serializing_if = "StoreTls::is_default")]
+    pub tls: StoreTls,
 }
 
 /// `[journal]`
@@ -384,11 +387,13 @@ impl Store {
             buckets_retention: reader.optional("store", "buckets_retention"),
             rejected_retention: reader.or("store", "rejected_retention", rejected_retention),
             columnstore_after: reader.or("store", "columnstore_after", columnstore_after),
+            tls: StoreTls::read(reader),
         }
     }
 
     fn check(&self, reader: &mut Reader<'_>, reading_age_max: Period) {
         self.check_retention(reader, reading_age_max);
+        self.tls.check(reader, self.url.is_encrypted());
         if self.password_file.is_some()
             && let Err(problem) = self.url.can_take_password()
         {

@@ -118,6 +118,7 @@ impl Service {
         let http_tls = certificates.open_http(config, &clock, &readiness)?;
         let mut store = settings::store(&config.store)?;
         store.on_gap = on_gap;
+        certificates.open_store(config, &clock, &readiness, &mut store)?;
 
         let (opened, recovered) = recover(settings::journal(&config.journal)).await?;
         let journal = opened.journal;

@@ -17,8 +17,8 @@
 //! retention, and what is left of patients who were erased. Where a database does not fit the journal, a person decides: [`accept_gap`] goes on
 //! after a gap, and [`restore`] reads what a lost data directory is rebuilt from.
 //!
-//! Deliberately absent: TLS to Postgres is not spoken yet, so a URL that
-//! demands it is refused instead of being obeyed by half.
+//! Postgres is spoken to by TLS where its URL demands it, and never by half: then the server is
+//! verified, and there is no falling back.
 
 mod aggregate;
 pub mod alerts;

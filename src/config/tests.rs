@@ -66,12 +66,12 @@ fn the_commented_keys_of_the_sample_are_valid_once_they_are_wanted() {
         sample = sample.replace("\nendpoint", "\n#endpoint");
     }
     let wanted = [
-        ("PULSEWARD_STORE__URL", "postgres://pulseward@127.0.0.1/pulseward"),
+        ("PULSEWARD_STORE__URL", "postgres://pulseward@127.0.0.1/pulseward?sslmode=verify-full"),
         ("PULSEWARD_MQTT__URL", "mqtts://broker.ward.example"),
     ];
     let config = read(&sample, &wanted).expect("valid");
     assert!(config.mqtt.tls.pair().is_some() && config.grpc.tls.pair().is_some());
-    assert!(config.http.tls.pair().is_some());
+    assert!(config.http.tls.pair().is_some() && config.store.tls.pair().is_some());
     assert_eq!(config.auth.certificates.len(), 1);
     assert_eq!(config.mqtt.username.as_deref(), Some("pulseward"));
     assert!(config.store.password_file.is_some());
@@ -369,11 +369,14 @@ fn what_other_machines_reach_is_encrypted_or_said_not_to_be() {
 fn a_certificate_without_its_key_is_refused_and_tls_settings_of_a_plain_url() {
     check_refused(
         "[mqtt.tls]\ncertificate = \"c\"\n[grpc.tls]\nkey = \"k\"\nclient_ca = \"ca\"\n\
-         [http.tls]\nkey = \"k\"\n",
+         [http.tls]\nkey = \"k\"\n[store.tls]\nkey = \"k\"\n",
         &[],
         &[
             "ward.toml:2:1: mqtt.tls.certificate: needs key beside it",
             "ward.toml:2:1: mqtt.tls.certificate: is of no use while mqtt.url begins with mqtt://",
+            "ward.toml:9:1: store.tls.key: needs certificate beside it",
+            "ward.toml:9:1: store.tls.key: is of no use without ?sslmode=verify-full behind a \
+             postgres:// store.url",
             "ward.toml:4:1: grpc.tls.key: needs certificate beside it",
             "ward.toml:5:1: grpc.tls.client_ca: needs certificate and key beside it",
             "ward.toml:7:1: http.tls.key: needs certificate beside it",

@@ -1,4 +1,5 @@
-//! `[mqtt.tls]`, `[grpc.tls]`, `[http.tls]` and `auth.certificates`: the files of TLS, and who calls by it.
+//! `[mqtt.tls]`, `[store.tls]`, `[grpc.tls]`, `[http.tls]` and `auth.certificates`: the files of TLS,
+//! and who calls by it.
 //!
 //! Files are named here and read where the service is put together.
 
@@ -54,6 +55,54 @@ impl MqttTls {
         ];
         for (key, _) in set.into_iter().filter(|(_, is_set)| *is_set && !is_encrypted) {
             reader.refuse("mqtt.tls", key, "is of no use while mqtt.url begins with mqtt://");
+        }
+    }
+
+    /// Our own certificate and key.
+    #[must_use]
+    pub fn pair(&self) -> Option<Pair> {
+        pair(&self.certificate, &self.key)
+    }
+}
+
+/// `[store.tls]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct StoreTls {
+    /// The authorities of the database's certificate. Default those of the operating system.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// Our own certificate, for a database that wants one. Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+    /// Its key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+}
+
+impl StoreTls {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Self {
+        Self {
+            ca: reader.optional("store.tls", "ca"),
+            certificate: reader.optional("store.tls", "certificate"),
+            key: reader.optional("store.tls", "key"),
+        }
+    }
+
+    pub(super) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub(super) fn check(&self, reader: &mut Reader<'_>, is_encrypted: bool) {
+        check_pair(reader, "store.tls", &self.certificate, &self.key);
+        let set = [
+            ("ca", self.ca.is_some()),
+            ("certificate", self.certificate.is_some()),
+            ("key", self.key.is_some()),
+        ];
+        for (key, _) in set.into_iter().filter(|(_, is_set)| *is_set && !is_encrypted) {
+            let problem =
+                "is of no use without ?sslmode=verify-full behind a postgres:// store.url";
+            reader.refuse("store.tls", key, problem);
         }
     }
 

@@ -87,6 +87,14 @@ impl StoreUrl {
         }
     }
 
+    /// Whether TLS is demanded there.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        let (address, options) = self.0.split_once('?').unwrap_or_default();
+        let demands = |option| matches!(option, "sslmode=require" | "sslmode=verify-full");
+        address.starts_with("postgres") && options.split('&').any(demands)
+    }
+
     fn authority_from(&self) -> usize {
         self.0.find("://").map_or(self.0.len(), |scheme| scheme + 3)
     }

@@ -10,11 +10,12 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::readiness::Readiness;
 use crate::tls::{self, Keeper, Load};
-use crate::{grpc, mqtt};
+use crate::{grpc, mqtt, store};
 
 /// What keeps them current, as far as there are any.
 pub(super) struct Certificates {
     broker: Option<Keeper<tls::client::Files>>,
+    database: Option<Keeper<tls::client::Files>>,
     callers: Option<Keeper<tls::server::Files>>,
     browsers: Option<Keeper<tls::server::Files>>,
 }
@@ -28,7 +29,7 @@ impl Certificates {
         mqtt: &mut mqtt::Settings,
         grpc: &mut grpc::Settings,
     ) -> Result<Self, Error> {
-        let mut certificates = Self { broker: None, callers: None, browsers: None };
+        let mut certificates = Self { broker: None, database: None, callers: None, browsers: None };
         if let Some((files, server_name)) = settings::mqtt_tls(&config.mqtt)? {
             let part = readiness.register("mqtt certificates");
             let (keeper, files) =
@@ -44,6 +45,23 @@ impl Certificates {
             certificates.callers = Some(keeper);
         }
         Ok(certificates)
+    }
+
+    /// Reads those for Postgres, and sets them in its settings; nothing without TLS there.
+    pub(super) fn open_store(
+        &mut self,
+        config: &Config,
+        clock: &Arc<dyn Clock>,
+        readiness: &Readiness,
+        store: &mut store::Settings,
+    ) -> Result<(), Error> {
+        let Some(files) = settings::store_tls(&config.store, &store.url) else { return Ok(()) };
+        let part = readiness.register("store certificates");
+        let (keeper, current) =
+            Keeper::open("store", files, Arc::clone(clock), part).map_err(Error::StoreTls)?;
+        store.tls = Some(current);
+        self.database = Some(keeper);
+        Ok(())
     }
 
     /// Reads those of HTTP; `None` without TLS there.
@@ -63,9 +81,9 @@ impl Certificates {
 
     /// Keeps them until `stop`.
     pub(super) async fn run(self, stop: CancellationToken) {
-        let broker = keep(self.broker, &stop);
+        let (broker, database) = (keep(self.broker, &stop), keep(self.database, &stop));
         let (callers, browsers) = (keep(self.callers, &stop), keep(self.browsers, &stop));
-        tokio::join!(broker, callers, browsers, stop.cancelled());
+        tokio::join!(broker, database, callers, browsers, stop.cancelled());
     }
 }
 

@@ -23,6 +23,9 @@ pub enum Error {
     /// The certificates for the broker.
     #[error("[mqtt.tls]")]
     MqttTls(#[source] crate::tls::Error),
+    /// The certificates for the database.
+    #[error("[store.tls]")]
+    StoreTls(#[source] crate::tls::Error),
     /// The certificates of the gRPC server.
     #[error("[grpc.tls]")]
     GrpcTls(#[source] crate::tls::Error),

@@ -87,11 +87,21 @@ pub(super) fn store(section: &Store) -> Result<store::Settings, Error> {
     // It is read for each connection; one that is missing from the start is found out here.
     section.password()?;
     settings.password_file.clone_from(&section.password_file);
+    if let Some(files) = store_tls(section, &settings.url) {
+        let loaded = files.load().map_err(Error::StoreTls)?;
+        settings.tls = Some(tls::Current::fixed(loaded.config));
+    }
     settings.readings_retention = section.readings_retention.map(|period| period.0);
     settings.buckets_retention = section.buckets_retention.map(|period| period.0);
     settings.rejected_retention = section.rejected_retention.0;
     settings.columnstore_after = section.columnstore_after.0;
     Ok(settings)
+}
+
+/// The files of TLS to Postgres; `None` without TLS.
+pub(super) fn store_tls(section: &Store, url: &store::Url) -> Option<tls::client::Files> {
+    let (ca, pair) = (section.tls.ca.clone(), section.tls.pair());
+    url.is_encrypted().then_some(tls::client::Files { ca, pair, protocols: &[b"postgresql"] })
 }
 
 /// The settings of the store, for whoever reads the database beside the service.
@@ -270,6 +280,23 @@ mod tests {
         let told = refused("hs256_secret_file", short.path());
         assert!(told.starts_with("[auth] hs256_secret_file: the secret file"), "{told}");
         assert!(told.ends_with("holds fewer than 32 bytes"), "{told}");
+    }
+
+    #[test]
+    fn certificates_for_the_database_are_read_before_anything_runs_and_only_if_they_are_used() {
+        let refused = |options: &str, ca: &str| {
+            let text = format!("[store]\nurl = \"postgres://u@db/p{options}\"\n{ca}");
+            let config = Config::parse("a test", &text, []).expect("the form is right");
+            check(&config).err().map(|error| error.chain())
+        };
+        let ca = "[store.tls]\nca = \"/nowhere/ca.pem\"\n";
+        for demand in ["?sslmode=verify-full", "?connect_timeout=3&sslmode=require"] {
+            let told = refused(demand, ca).expect("refused");
+            assert!(told.starts_with("[store.tls]: can't read /nowhere/ca.pem"), "{told}");
+        }
+        assert_eq!(refused("?sslmode=disable", ""), None);
+        let told = refused("?sslmode=prefer", "").expect("refused");
+        assert!(told.contains("sslmode can be disable"), "{told}");
     }
 
     #[test]

@@ -35,6 +35,7 @@ mod policies;
 mod put;
 mod query;
 mod rejected;
+mod tls;
 mod types;
 mod write;
 
@@ -45,12 +46,14 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::config::TargetSessionAttrs;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{Client, Config};
+use tokio_rustls::rustls::ClientConfig;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::Settings;
 use super::database::{Database, Failure};
 use crate::config::{Secret, SecretError};
+use crate::tls::Current;
 
 pub(super) use export::export;
 pub(super) use ledger::ledger;
@@ -120,7 +123,8 @@ impl Link {
             // The reason names the file, not what stands in it.
             Failure::Away(super::chain(&error))
         })?;
-        let (client, connection) = config.connect(NoTls).await.map_err(|error| away(&error))?;
+        let (client, connection) =
+            tls::connect(&config, address.tls.as_ref()).await.map_err(|error| away(&error))?;
         let gone = CancellationToken::new();
         let guard = gone.clone().drop_guard();
         let driver = tokio::spawn(async move {
@@ -138,12 +142,14 @@ impl Link {
 struct Address {
     config: Config,
     password_file: Option<PathBuf>,
+    tls: Option<Current<ClientConfig>>,
 }
 
 impl Address {
     fn new(config: &Config, settings: &Settings, name: &str, options: &str) -> Self {
         let config = prepared(config, settings, name, options);
-        Self { config, password_file: settings.password_file.clone() }
+        let (password_file, tls) = (settings.password_file.clone(), settings.tls.clone());
+        Self { config, password_file, tls }
     }
 
     /// With the password as its file has it now: one that was corrected needs no restart.
@@ -192,6 +198,6 @@ fn away(error: &tokio_postgres::Error) -> Failure {
 fn reason(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         Some(said) => format!("{} (SQLSTATE {})", said.message(), said.code().code()),
-        None => super::chain(error),
+        None => tls::reason(error).unwrap_or_else(|| super::chain(error)),
     }
 }

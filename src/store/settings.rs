@@ -8,7 +8,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use tokio_postgres::config::{Config, Host, SslMode};
+use tokio_postgres::config::{Config, Host, SslMode, SslNegotiation};
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use crate::tls;
 
 /// The settings of the follower, of the maintenance and of the queries.
 #[derive(Clone, Debug)]
@@ -18,6 +22,8 @@ pub struct Settings {
     /// The file that holds the password of the Postgres user in `url`, if it is not in there. Read
     /// for each connection, so that a password may change while the service runs. Default none.
     pub password_file: Option<PathBuf>,
+    /// Whom to trust and what to show where `url` demands TLS, which then needs it. Default none.
+    pub tls: Option<tls::Current<ClientConfig>>,
     /// A transaction takes no further entry once it has this many rows. Default 20,000: enough to
     /// spread the cost of a commit thin, few enough to be done in well under a second.
     pub batch_rows_max: usize,
@@ -88,6 +94,7 @@ impl Settings {
         Self {
             url,
             password_file: None,
+            tls: None,
             batch_rows_max: 20_000,
             batch_bytes_max: 16 << 20,
             flush_interval: Duration::from_millis(50),
@@ -137,9 +144,19 @@ pub enum UrlError {
     /// No host to connect to.
     #[error("the postgres url names no host")]
     NoHost,
-    /// TLS is demanded.
-    #[error("sslmode=require: TLS to Postgres is not supported yet")]
-    Tls,
+    /// Half a demand for TLS, or two.
+    #[error(
+        "sslmode can be disable, which is the default, or verify-full, with which the server's \
+         certificate and name are verified (require is the same here); it stands there once, and \
+         sslnegotiation=direct only beside verify-full"
+    )]
+    SslMode,
+    /// TLS with a server that has no name to be verified.
+    #[error(
+        "sslmode: TLS needs a server with a name, as in postgres://db.example/…: a socket has \
+         none, and hostaddr needs host beside it"
+    )]
+    TlsWithoutName,
 }
 
 impl FromStr for Url {
@@ -165,17 +182,62 @@ fn sqlite(path: &str) -> Result<Url, UrlError> {
 }
 
 fn postgres(text: &str) -> Result<Url, UrlError> {
-    let config: Config = text.parse().map_err(UrlError::Postgres)?;
+    let (text, mode) = without_sslmode(text)?;
+    let mut config: Config = text.parse().map_err(UrlError::Postgres)?;
     if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
         return Err(UrlError::NoHost);
     }
-    if config.get_ssl_mode() == SslMode::Require {
-        return Err(UrlError::Tls);
+    // Another would be one that was written so that only the driver knew it again.
+    if config.get_ssl_mode() != SslMode::Prefer {
+        return Err(UrlError::SslMode);
+    }
+    config.ssl_mode(mode);
+    match mode {
+        SslMode::Require => check_names(&config)?,
+        _ if config.get_ssl_negotiation() == SslNegotiation::Direct => {
+            return Err(UrlError::SslMode);
+        }
+        _ => {}
     }
     Ok(Url(Kind::Postgres(Box::new(config))))
 }
 
+/// The text without its `sslmode`, and what that demands. The driver knows no `verify-full`; what it
+/// calls `require` we never speak without verifying, so that the two are one. What would do without
+/// TLS where it fails to come about is none.
+fn without_sslmode(text: &str) -> Result<(String, SslMode), UrlError> {
+    let Some((address, options)) = text.split_once('?') else {
+        return Ok((text.to_owned(), SslMode::Disable));
+    };
+    let (modes, others): (Vec<_>, Vec<_>) =
+        options.split('&').partition(|option| option.starts_with("sslmode="));
+    let mode = match modes[..] {
+        [] | ["sslmode=disable"] => SslMode::Disable,
+        ["sslmode=require" | "sslmode=verify-full"] => SslMode::Require,
+        _ => return Err(UrlError::SslMode),
+    };
+    Ok((format!("{address}?{}", others.join("&")), mode))
+}
+
+/// Each server must have a name that a certificate can stand for.
+fn check_names(config: &Config) -> Result<(), UrlError> {
+    let hosts = config.get_hosts();
+    let is_name = |host: &Host| match host {
+        Host::Tcp(name) => ServerName::try_from(name.as_str()).is_ok(),
+        #[cfg(unix)]
+        Host::Unix(_) => false,
+    };
+    let all = hosts.len() >= config.get_hostaddrs().len() && hosts.iter().all(is_name);
+    if all { Ok(()) } else { Err(UrlError::TlsWithoutName) }
+}
+
 impl Url {
+    /// Whether it demands TLS.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        matches!(&self.0, Kind::Postgres(config) if config.get_ssl_mode() == SslMode::Require)
+    }
+
     /// The SQLite file, if it is one.
     #[must_use]
     pub fn sqlite_path(&self) -> Option<&Path> {
@@ -260,9 +322,36 @@ mod tests {
             "sqlite::memory:",
             "host=db user=x",
             "postgres://",
-            "postgres://db/x?sslmode=require",
+            "postgres://db/x?sslmode=prefer",
+            "postgres://db/x?sslmode=verify-ca",
+            "postgres://db/x?sslmode=verify-full&sslmode=disable",
+            "postgres://db/x?ssl%6Dode=require",
+            "postgres://db/x?sslnegotiation=direct",
+            "postgres://%2Frun%2Fpostgresql/x?sslmode=require",
+            "postgres:///x?hostaddr=10.0.0.1&sslmode=require",
+            "postgres://not%20a%20name/x?sslmode=require",
         ] {
             assert!(text.parse::<Url>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn tls_is_spoken_where_it_is_asked_for_and_not_by_chance() {
+        for (text, expected) in [
+            ("postgres://u@db/x", SslMode::Disable),
+            ("postgres://u@db/x?connect_timeout=3", SslMode::Disable),
+            ("postgres://u@db/x?sslmode=disable", SslMode::Disable),
+            ("postgres://u@db/x?sslmode=require", SslMode::Require),
+            ("postgres://u@db/x?connect_timeout=3&sslmode=verify-full", SslMode::Require),
+            ("postgres://u@db/x?sslmode=verify-full&connect_timeout=3", SslMode::Require),
+            ("postgres://u@10.0.0.1/x?sslmode=verify-full&sslnegotiation=direct", SslMode::Require),
+        ] {
+            let url: Url = text.parse().unwrap();
+            let Kind::Postgres(config) = &url.0 else { panic!("it is Postgres") };
+            assert_eq!(config.get_ssl_mode(), expected, "{text}");
+            assert_eq!(url.is_encrypted(), expected == SslMode::Require, "{text}");
+            let configured = crate::config::StoreUrl::try_from(text.to_owned()).unwrap();
+            assert_eq!(configured.is_encrypted(), url.is_encrypted(), "{text}");
         }
     }
 }

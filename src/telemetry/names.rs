@@ -120,7 +120,7 @@ const VERDICTS_DROPPED: Values = Values::These(&[
 /// Those that follow the journal.
 const FOLLOWERS: Values = Values::These(&["store", "hub", "vitals_hub", "verdicts", "tally"]);
 /// Whose certificate: that which callers see, or that which the broker sees.
-const CERTIFICATES: Values = Values::These(&["grpc", "http", "mqtt"]);
+const CERTIFICATES: Values = Values::These(&["grpc", "http", "mqtt", "store"]);
 const HANDSHAKE_FAILURES: Values =
     Values::These(&["timed_out", "crowded_out", "certificate", "broken"]);
 
@@ -307,8 +307,8 @@ catalogue! {
             GaugeOnceKnown of "seconds since 1970";
         /// Attempts to read the keys of callers' tokens that failed.
         TOKEN_KEYS_FAILURES_TOTAL = "pulseward_token_keys_failures_total": Counter of "attempts";
-        /// When our certificate expires: of grpc, which callers see, of http, which browsers see, or
-        /// of mqtt, which the broker sees.
+        /// When our certificate expires: of grpc, which callers see, of http, which browsers see, of
+        /// mqtt, which the broker sees, or of store, which the database sees.
         TLS_CERTIFICATE_EXPIRY_TIMESTAMP_SECONDS =
             "pulseward_tls_certificate_expiry_timestamp_seconds":
             GaugeOnceKnown of "seconds since 1970" { of: CERTIFICATES };

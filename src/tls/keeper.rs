@@ -55,6 +55,12 @@ impl<C> std::fmt::Debug for Current<C> {
 }
 
 impl<C> Current<C> {
+    /// One that stays as it is, for a command that ends before files are replaced.
+    #[must_use]
+    pub fn fixed(config: Arc<C>) -> Self {
+        Self { config: watch::channel(config).1 }
+    }
+
     /// For one handshake.
     #[must_use]
     pub fn get(&self) -> Arc<C> {
@@ -70,7 +76,7 @@ struct Trouble {
 
 /// One use's files and what they became.
 pub struct Keeper<L: Load> {
-    /// `grpc` or `mqtt`.
+    /// `grpc`, `http`, `mqtt` or `store`.
     of: &'static str,
     files: Arc<L>,
     config: watch::Sender<Arc<L::Config>>,

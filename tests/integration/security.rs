@@ -1,6 +1,7 @@
 //! `docs/security.md`: the installation that it describes is encrypted, each device is nobody but
 //! itself, and what is wrong is told.
 
+mod database;
 mod trial;
 
 use std::path::Path;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::migrate::MIGRATION_MAX;
 use super::types::Time;
-use super::{Address, Link, SCHEMA, migrate, reason};
+use super::{Address, Link, SCHEMA, bounded, migrate, reason};
 use crate::store::Settings;
 use crate::store::database::Failure;
 use crate::store::ledger::{Cells, Change, Dialect, Each, Ledger, LedgerError, Query, Type};
@@ -37,7 +37,9 @@ pub(in crate::store) fn ledger(
 ) -> Result<Box<dyn Ledger>, LedgerError> {
     let options = "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0";
     let address = Address::new(config, settings, "pulseward command", options);
-    let mut link = runtime.block_on(Link::to(&address)).map_err(connecting)?;
+    let mut link = runtime
+        .block_on(bounded(settings.connect_timeout, Link::to(&address)))
+        .map_err(connecting)?;
     runtime.block_on(migrate::migrate(&mut link.client, MIGRATION_MAX)).map_err(|failure| {
         match failure {
             Failure::Fatal(error) => LedgerError::Schema(Box::new(error)),

@@ -15,9 +15,9 @@ use futures_util::future::BoxFuture;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, NoTls, Row};
+use tokio_postgres::{Client, Config, Row};
 
-use super::{Address, reason};
+use super::{Address, reason, tls};
 use crate::engine::alerts::AlertId;
 use crate::engine::input::Sites;
 use crate::engine::output::ProfileRow;
@@ -64,7 +64,7 @@ impl Connect for Address {
         // Without its file, the driver or the server says that the password is missing.
         let config = self.with_password().unwrap_or_else(|_| config.clone());
         async move {
-            let (client, connection) = config.connect(NoTls).await?;
+            let (client, connection) = tls::connect(&config, self.tls.as_ref()).await?;
             // It ends with an error where its next query does, too; the pool ends it with its client.
             Ok((client, tokio::spawn(connection.map(drop))))
         }

@@ -1,6 +1,7 @@
 //! Databases of the run's Postgres, and private servers for tests that stop one.
 
-use std::os::unix::fs::chown;
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -170,10 +171,37 @@ impl PrivateServer {
 
     /// Lets this role in by its password only, from the next connection on.
     pub(crate) async fn ask_for_password(&self, role: &str) {
+        self.admit(&format!("host all {role} 127.0.0.1/32 scram-sha-256\n")).await;
+    }
+
+    /// Speaks TLS, too, from the next connection on, and lets in by these rules before all others.
+    /// The certificate and its authority, which also issues those of clients, are in PEM.
+    pub(crate) async fn speak_tls(
+        &self,
+        (certificate, key): (&str, &str),
+        authority: &str,
+        rules: &str,
+    ) {
+        for (name, content) in
+            [("server.crt", certificate), ("server.key", key), ("root.crt", authority)]
+        {
+            let path = self.dir.path().join("data").join(name);
+            std::fs::write(&path, content).expect("written");
+            std::fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("ours");
+            own(&path);
+        }
+        let admin = connect(&self.url()).await;
+        for setting in ["ssl = on", "ssl_ca_file = 'root.crt'"] {
+            admin.batch_execute(&format!("ALTER SYSTEM SET {setting}")).await.expect("set");
+        }
+        self.admit(rules).await;
+    }
+
+    /// Puts rules before all others.
+    async fn admit(&self, rules: &str) {
         let path = self.dir.path().join("data/pg_hba.conf");
-        let rules = std::fs::read_to_string(&path).expect("there");
-        let rule = format!("host all {role} 127.0.0.1/32 scram-sha-256\n");
-        std::fs::write(&path, rule + &rules).expect("written");
+        let others = std::fs::read_to_string(&path).expect("there");
+        std::fs::write(&path, rules.to_owned() + &others).expect("written");
         let admin = connect(&self.url()).await;
         admin.batch_execute("SELECT pg_reload_conf()").await.expect("told");
     }
@@ -259,9 +287,9 @@ fn id(what: &str, user: Option<&str>) -> Option<u32> {
     String::from_utf8(output.stdout).ok()?.trim().parse().ok()
 }
 
-fn own(dir: &Path) {
+fn own(path: &Path) {
     if let Some(user) = Unprivileged::needed() {
-        chown(dir, Some(user.uid), Some(user.gid)).expect("root may give a directory away");
+        chown(path, Some(user.uid), Some(user.gid)).expect("root may give away what it made");
     }
 }
 
