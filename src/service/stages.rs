@@ -111,6 +111,8 @@ impl Stages {
         let mut drain: Option<Drain> = None;
         loop {
             let ended = tokio::select! {
+                // What has ended is not waited for.
+                biased;
                 ended = self.tasks.join_next_with_id() => ended,
                 () = stop.cancelled(), if drain.is_none() => {
                     info!("stopping: draining what was received");
@@ -295,7 +297,7 @@ mod tests {
     async fn a_drain_that_takes_long_says_what_it_waits_for() {
         let captured = Captured::begin(LogFormat::Text, LogLevel::Info);
         let mut house = House::new().with("quick", Ok(()));
-        house.stages.tell_every = Duration::from_millis(1);
+        house.stages.tell_every = Duration::from_micros(1);
         let (stopping, log) = (house.stopping.clone(), captured.reader());
         house.stages.spawn("slow", async move {
             stopping.cancelled().await;
