@@ -125,30 +125,29 @@ async fn a_database_that_cannot_be_verified_is_told_of_and_tried_again_with_the_
     let database = Database::create_on(&trial.server.url()).await;
     let stranger = rcgen::generate_simple_self_signed(["stranger".to_owned()]).expect("made");
     trial.write("ca.pem", &stranger.cert.pem());
-    let mut distrustful = service(trial.variables("localhost", &database));
+    let distrustful = service(trial.variables("localhost", &database));
     let untrusted = "TLS with the database: the peer's certificate is refused: it was issued by \
                      none of the authorities that are trusted (ca)";
     until_told(&distrustful, "store", untrusted).await;
     trial.write("ca.pem", &trial.authority);
     wait_until("the store to be reached", async || part(&distrustful, "store").await.0 == "ready")
         .await;
-    distrustful.terminate();
+    drop(distrustful);
 
-    let mut misled = service(trial.variables("127.0.0.1", &database));
+    let misled = service(trial.variables("127.0.0.1", &database));
     until_told(&misled, "store", "not valid for name \"127.0.0.1\"").await;
-    misled.terminate();
+    drop(misled);
 
     let mut anonymous = trial.variables("localhost", &database);
     anonymous.retain(|(name, _)| !name.ends_with("CERTIFICATE") && !name.ends_with("KEY"));
-    let mut anonymous = service(anonymous);
+    let anonymous = service(anonymous);
     until_told(&anonymous, "store", "requires a valid client certificate").await;
-    anonymous.terminate();
+    drop(anonymous);
 
     let plain = PrivateServer::start();
     let database = Database::create_on(&plain.url()).await;
-    let mut refused = service(trial.variables("localhost", &database));
+    let refused = service(trial.variables("localhost", &database));
     until_told(&refused, "store", "server does not support TLS").await;
-    refused.terminate();
 }
 
 /// The exchange of the password is bound to the certificate of the server, so that nobody between
